@@ -1,0 +1,1 @@
+//! Decisions as mathematics: the dispatch LP and MILP

@@ -1,0 +1,29 @@
+//! The park's vocabulary: what every part of the system means by a device, a measurement, a command, a plan.
+//!
+//! No I/O and no async, and nothing here reads a clock: bytes and timestamps come in as arguments, so the same
+//! code runs in the server, the simulated fleet, the native client and the browser.
+//!
+//! ```
+//! use shared::id::DeviceId;
+//! let id: DeviceId = "bess-01".parse().unwrap();
+//! assert!("no spaces please".parse::<DeviceId>().is_err());
+//! assert_eq!(id.as_str(), "bess-01");
+//! ```
+
+pub mod id;
+pub mod text;
+pub mod time;
+pub mod units;
+
+pub mod thing_model;
+pub mod tariff;
+pub mod scene;
+pub mod series;
+pub mod sun;
+
+pub mod telemetry;
+pub mod command;
+pub mod alarm;
+pub mod energy;
+pub mod plan;
+pub mod stream;

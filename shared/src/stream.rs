@@ -1,0 +1,306 @@
+//! The live stream between client and server: one WebSocket at `/api/v1/stream`.
+//!
+//! Sub-protocols `park.v1+postcard` (binary frames) and `park.v1+json` (text frames) carry the same messages.
+//! The first message is a [`Hello`], since a browser cannot set headers; the server answers with a [`Welcome`] and from
+//! then on only [`ClientMessage`] and [`ServerMessage`] travel. Values are conflated to the newest per point: a slow
+//! client misses intermediate values, never the latest.
+//!
+//! Points are named once, in [`ServerMessage::Subscribed`], and by index afterwards.
+//!
+//! Enums here are externally tagged: postcard is not self-describing and cannot read any other tagging.
+
+use crate::{
+    alarm::Alarm,
+    command::CommandStatus,
+    energy::EnergySummary,
+    id::{CommandId, DeviceId, MeasurementKey},
+    plan::PlanView,
+    telemetry::{Origin, Quality},
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+pub const SUBPROTOCOL_POSTCARD: &str = "park.v1+postcard";
+pub const SUBPROTOCOL_JSON: &str = "park.v1+json";
+/// Version of the messages below; a server refuses others with [`Denied::Version`].
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// The client's first message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hello {
+    pub version: u32,
+    /// An access token, or a wall's view-only token.
+    pub token: String,
+}
+
+/// The server's answer to [`Hello`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Welcome {
+    #[serde(rename_all = "camelCase")]
+    Accepted {
+        version: u32,
+        /// The server's clock, so that ages are right on a client whose clock is wrong.
+        server_time: Timestamp,
+        /// Changes when the server's park changes: fetch the scene again.
+        scene_etag: String,
+    },
+    Denied(Denied),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Denied {
+    Version,
+    Token,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ClientMessage {
+    /// Replaces the point subscription; the answer is `Subscribed`, then a full snapshot.
+    Subscribe(Selector),
+    /// Answered by `Pong` with the same number: measures the round trip.
+    Ping(u64),
+}
+
+/// Which points a client wants.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Selector {
+    All,
+    /// All measurements of these devices.
+    Devices(Vec<DeviceId>),
+    Points(Vec<PointName>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PointName {
+    pub device: DeviceId,
+    pub measurement: MeasurementKey,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ServerMessage {
+    /// The points of the subscription in index order, and their devices' origin.
+    Subscribed(Vec<PointInfo>),
+    /// Changed values since the last message, newest per point; the first after `Subscribed` holds all known ones.
+    Values(Vec<PointValue>),
+    /// Devices whose connection state changed (all of them first).
+    Presence(Vec<Presence>),
+    Energy(Box<EnergySummary>),
+    Plan(Box<PlanView>),
+    /// All alarms that need attention; sent whole on every change.
+    Alarms(Vec<Alarm>),
+    Command(CommandUpdate),
+    Pong(u64),
+    /// The server's clock, at least every second: silence for three means the link is lost.
+    Tick(Timestamp),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PointInfo {
+    pub name: PointName,
+    pub origin: Origin,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PointValue {
+    /// Index into `Subscribed`.
+    pub point: u32,
+    pub timestamp: Timestamp,
+    pub value: f64,
+    pub quality: Quality,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Presence {
+    pub device: DeviceId,
+    pub online: bool,
+    pub last_seen: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CommandUpdate {
+    pub command_id: CommandId,
+    pub device_id: DeviceId,
+    pub status: CommandStatus,
+    pub reason: Option<String>,
+}
+
+/// Why bytes are not a message.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    #[error("not a postcard message: {0}")]
+    Postcard(#[from] postcard::Error),
+    #[error("not a JSON message: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// How messages are written: chosen by the sub-protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    Postcard,
+    Json,
+}
+
+impl Encoding {
+    pub fn subprotocol(self) -> &'static str {
+        match self {
+            Encoding::Postcard => SUBPROTOCOL_POSTCARD,
+            Encoding::Json => SUBPROTOCOL_JSON,
+        }
+    }
+
+    pub fn from_subprotocol(name: &str) -> Option<Self> {
+        [Encoding::Postcard, Encoding::Json].into_iter().find(|e| e.subprotocol() == name)
+    }
+
+    pub fn encode<T: Serialize>(self, message: &T) -> Result<Vec<u8>, WireError> {
+        Ok(match self {
+            Encoding::Postcard => postcard::to_stdvec(message)?,
+            Encoding::Json => serde_json::to_vec(message)?,
+        })
+    }
+
+    pub fn decode<'a, T: Deserialize<'a>>(self, bytes: &'a [u8]) -> Result<T, WireError> {
+        Ok(match self {
+            Encoding::Postcard => postcard::from_bytes(bytes)?,
+            Encoding::Json => serde_json::from_slice(bytes)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        alarm::{AlarmKind, Severity},
+        energy::{EnergyTotals, PowerBalance},
+        plan::{DevicePlan, PlanStatus},
+        scene::EmissionFactor,
+        tariff::Band,
+        telemetry::Provenance,
+        text::Text,
+    };
+
+    fn one_of_each() -> Vec<ServerMessage> {
+        let device: DeviceId = "bess-01".parse().unwrap();
+        let name = PointName { device: device.clone(), measurement: "soc".parse().unwrap() };
+        let t = Timestamp(1_780_000_000_000);
+        vec![
+            ServerMessage::Subscribed(vec![PointInfo { name, origin: Origin::Simulated }]),
+            ServerMessage::Values(vec![PointValue { point: 0, timestamp: t, value: 55.5, quality: Quality::Good }]),
+            ServerMessage::Presence(vec![Presence { device: device.clone(), online: true, last_seen: Some(t) }]),
+            ServerMessage::Energy(Box::new(EnergySummary {
+                at: t,
+                age_ms: 12,
+                provenance: Provenance::Simulated,
+                now: PowerBalance::default(),
+                state_of_charge: None,
+                stored_kwh: 1.0,
+                storage_capacity_kwh: 2.0,
+                emission_rate_kg_per_h: 3.0,
+                today: EnergyTotals { self_sufficiency: Some(0.4), ..Default::default() },
+                today_from: t,
+                month_peak_kw: 4.0,
+                band: Band::Valley,
+                import_price_per_kwh: 0.3,
+                tariff_is_example: true,
+                emission_factor: EmissionFactor {
+                    kg_per_kwh: 0.5827,
+                    source: "notice".into(),
+                    year: 2023,
+                    status: "R".into(),
+                    basis: "location".into(),
+                },
+                devices_online: 1,
+                devices_total: 2,
+            })),
+            ServerMessage::Plan(Box::new(PlanView {
+                version: 1,
+                made_at: t,
+                start: t,
+                step_s: 900,
+                status: PlanStatus::Optimal,
+                objective_yuan: Some(1.0),
+                baseline_yuan: None,
+                gap: Some(0.0),
+                solve_ms: 1.0,
+                grid_kw: vec![1.0],
+                load_kw: vec![1.0],
+                renewable_available_kw: vec![0.0],
+                renewable_kw: vec![0.0],
+                storage_kw: vec![0.0],
+                charging_kw: vec![0.0],
+                stored_kwh: vec![0.0],
+                import_price_per_kwh: vec![0.3],
+                emission_factor_kg_per_kwh: vec![0.5],
+                devices: vec![DevicePlan {
+                    device_id: device.clone(),
+                    power_kw: vec![1.0],
+                    state_of_charge: Some(vec![0.5]),
+                }],
+                infeasible: vec![Text::new("无", "none")],
+            })),
+            ServerMessage::Alarms(vec![Alarm {
+                id: "a1".parse().unwrap(),
+                kind: AlarmKind::OutOfRange,
+                detail: Some("soc".into()),
+                device_id: Some(device.clone()),
+                severity: Severity::Major,
+                text: Text::new("越限", "out of range"),
+                value: Some(120.0),
+                raised_at: t,
+                cleared_at: None,
+                acknowledged_at: None,
+                acknowledged_by: None,
+            }]),
+            ServerMessage::Command(CommandUpdate {
+                command_id: "c1".parse().unwrap(),
+                device_id: device,
+                status: CommandStatus::Rejected,
+                reason: Some("full".into()),
+            }),
+            ServerMessage::Pong(7),
+            ServerMessage::Tick(t),
+        ]
+    }
+
+    #[test]
+    fn every_server_message_survives_both_encodings() {
+        for encoding in [Encoding::Postcard, Encoding::Json] {
+            for message in one_of_each() {
+                let bytes = encoding.encode(&message).unwrap();
+                assert_eq!(encoding.decode::<ServerMessage>(&bytes).unwrap(), message, "{encoding:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn handshake_and_client_messages_survive_both_encodings() {
+        let hello = Hello { version: PROTOCOL_VERSION, token: "t".into() };
+        let welcome = Welcome::Accepted {
+            version: PROTOCOL_VERSION,
+            server_time: Timestamp(1),
+            scene_etag: "e".into(),
+        };
+        let subscribe = ClientMessage::Subscribe(Selector::Devices(vec!["a".parse().unwrap()]));
+        for encoding in [Encoding::Postcard, Encoding::Json] {
+            assert_eq!(encoding.decode::<Hello>(&encoding.encode(&hello).unwrap()).unwrap(), hello);
+            assert_eq!(encoding.decode::<Welcome>(&encoding.encode(&welcome).unwrap()).unwrap(), welcome);
+            assert_eq!(
+                encoding.decode::<ClientMessage>(&encoding.encode(&subscribe).unwrap()).unwrap(),
+                subscribe
+            );
+            assert!(encoding.decode::<ClientMessage>(&[0xff, 0xff, 0xff]).is_err());
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Emission factors and what the park emitted

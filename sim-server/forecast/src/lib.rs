@@ -1,0 +1,1 @@
+//! What load, sun and price will do

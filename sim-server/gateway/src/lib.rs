@@ -1,0 +1,1 @@
+//! Protocols in, commands out: MQTT and device HTTP

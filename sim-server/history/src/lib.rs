@@ -1,0 +1,1 @@
+//! Telemetry at rest: write-ahead log, compressed blocks, queries

@@ -1,0 +1,1 @@
+//! Devices as equations: PV, wind, battery, thermal stores, EVs

@@ -1,0 +1,1 @@
+//! The SQL database: users, tokens, devices, commands, alarms, audit

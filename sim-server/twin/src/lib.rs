@@ -1,0 +1,1 @@
+//! Registry, shadows, data quality, alarms and the command queue

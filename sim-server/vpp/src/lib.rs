@@ -1,0 +1,1 @@
+//! Resources, forecast, plan, command, verify

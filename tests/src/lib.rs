@@ -1,0 +1,1 @@
+//! End to end: the real server process and real protocols

@@ -1,0 +1,1 @@
+//! The park in 3D with dashboards
