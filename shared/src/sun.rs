@@ -25,6 +25,14 @@ impl SunPosition {
 /// ΔT = TT − UT1 in seconds around 2026; an error of a second moves the sun by 0.004°.
 const DELTA_T_S: f64 = 69.2;
 
+/// Air temperature refraction is counted for, °C: SPA's (and pvlib's) default year mean.
+const REFRACTION_TEMPERATURE_C: f64 = 12.0;
+
+/// Mean air pressure at a height above sea level, hPa (US standard atmosphere, the form in pvlib's `alt2pres`).
+fn pressure_hpa(elevation_m: f64) -> f64 {
+    ((44_331.514 - elevation_m) / 11_880.516).powf(1.0 / 0.190_263_2)
+}
+
 /// The sun's position at an instant; `None` for coordinates outside ±90° / ±180° or years SPA does not cover.
 pub fn sun_position(
     at: Timestamp,
@@ -50,7 +58,7 @@ pub fn sun_position(
         latitude_deg,
         longitude_deg,
         elevation_m,
-        Some(RefractionCorrection::standard()),
+        RefractionCorrection::new(pressure_hpa(elevation_m), REFRACTION_TEMPERATURE_C).ok(),
     )
     .ok()?;
     Some(SunPosition { elevation_deg: position.elevation_angle(), azimuth_deg: position.azimuth() })
