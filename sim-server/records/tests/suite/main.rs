@@ -2,6 +2,9 @@
 //!
 //! PostgreSQL runs where `PARK_TEST_POSTGRES` holds a URL; each case gets a schema of its own there.
 
+// Helpers of tests are not tests to clippy; a failed step here is a failed test.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
 use records::{DeviceRecord, Records, Rotation};
 use serde_json::json;
 use shared::{
