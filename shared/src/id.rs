@@ -12,7 +12,11 @@ pub struct InvalidId {
     pub text: String,
 }
 
-fn is_valid(text: &str) -> bool {
+/// What every identifier looks like, as JSON Schemas say it.
+pub const PATTERN: &str = "^[A-Za-z0-9._:-]{1,64}$";
+
+/// Whether a text fits [`PATTERN`].
+pub fn is_valid(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-'))
 }
@@ -22,7 +26,7 @@ macro_rules! id {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String", into = "String")]
-        #[schemars(with = "String")]
+        #[schemars(with = "String", extend("pattern" = PATTERN))]
         pub struct $name(Arc<str>);
 
         impl $name {

@@ -13,6 +13,7 @@ pub struct Tariff {
     pub name: Text,
     /// Whether the figures are an example rather than a contract: shown wherever money is.
     pub example: bool,
+    #[schemars(length(min = 1))]
     pub source: String,
     /// ISO 4217, `CNY`.
     pub currency: String,
@@ -20,12 +21,16 @@ pub struct Tariff {
     pub prices: Prices,
     pub seasons: Vec<Season>,
     /// Charge per kW of the month's highest demand (需量电费).
+    #[schemars(range(min = 0))]
     pub demand_charge_per_kw_month: f64,
     /// Minutes over which demand is averaged.
+    #[schemars(range(min = 1, max = 1440))]
     pub demand_interval_min: u32,
     /// What exported energy earns, per kWh.
+    #[schemars(range(min = 0))]
     pub feed_in_price_per_kwh: f64,
     /// Internal price on CO₂e, per kg.
+    #[schemars(range(min = 0))]
     pub carbon_price_per_kg: f64,
 }
 
@@ -57,6 +62,7 @@ pub enum Band {
 #[serde(deny_unknown_fields)]
 pub struct Season {
     /// 1 to 12.
+    #[schemars(length(min = 1), inner(range(min = 1, max = 12)))]
     pub months: Vec<u8>,
     pub periods: Vec<Period>,
 }

@@ -17,7 +17,9 @@ pub struct ThingModel {
     pub role: Role,
     /// How long a device of this kind may be silent before it counts as offline; the park's default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub offline_after_s: Option<u32>,
+    #[schemars(length(min = 1))]
     pub measurements: Vec<Measurement>,
     #[serde(default)]
     pub commands: Vec<CommandModel>,
@@ -26,9 +28,7 @@ pub struct ThingModel {
 }
 
 /// What a device is to the park: decides its place in the energy balance, its physics and its looks.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// The meter at the grid connection; positive on import.
@@ -57,7 +57,13 @@ impl Role {
     pub fn is_balance_term(self) -> bool {
         matches!(
             self,
-            Role::Pv | Role::Wind | Role::Storage | Role::Charger | Role::Load | Role::Chiller | Role::HeatPump
+            Role::Pv
+                | Role::Wind
+                | Role::Storage
+                | Role::Charger
+                | Role::Load
+                | Role::Chiller
+                | Role::HeatPump
         )
     }
 }
@@ -78,6 +84,7 @@ pub struct Measurement {
     pub max: Option<f64>,
     /// Digits after the point when shown, and when the simulated fleet rounds as a meter would.
     #[serde(default = "default_decimals")]
+    #[schemars(range(max = 9))]
     pub decimals: u8,
     /// For `state`: the words a device may send, by code.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

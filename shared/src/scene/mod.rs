@@ -6,18 +6,23 @@
 //! Places are in metres east, north and up of the park's origin; [`Park::to_local`] and [`Park::to_geographic`]
 //! convert. The site's GeoJSON stays in longitude and latitude so that it opens in QGIS.
 
+mod etag;
+mod feature;
 mod load;
+mod network;
+mod park;
 mod problem;
 mod rating;
 mod site;
-mod network;
-mod park;
+
+#[cfg(test)]
+mod schema_files;
 
 pub use load::SceneFiles;
 pub use network::{Bus, Line, Network, Switch, Transformer};
 pub use park::{AlarmRules, EmissionFactor, GridConnection, LimitRule, Park, SeriesSource};
 pub use problem::{Problem, SceneError};
-pub use rating::Rating;
+pub use rating::{Rating, SENSES};
 pub use site::{Area, AreaKind, Building, BuildingUse, Point, PvArea, Road, Site, Tree};
 
 use crate::{

@@ -24,6 +24,7 @@ pub struct Network {
 pub struct Bus {
     pub id: BusId,
     pub name: Text,
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub voltage_kv: f64,
     /// Metres east and north of the park's origin.
     pub position: [f64; 2],
@@ -35,9 +36,13 @@ pub struct Line {
     pub id: String,
     pub from: BusId,
     pub to: BusId,
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub length_m: f64,
+    #[schemars(range(min = 0))]
     pub resistance_ohm_per_km: f64,
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub reactance_ohm_per_km: f64,
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub ampacity_a: f64,
     /// Corners between the two buses, metres east and north, for drawing.
     #[serde(default)]
@@ -50,9 +55,12 @@ pub struct Transformer {
     pub id: String,
     pub high: BusId,
     pub low: BusId,
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub rated_kva: f64,
     /// Short-circuit voltage and its resistive part, percent.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub short_circuit_pct: f64,
+    #[schemars(range(min = 0))]
     pub copper_loss_pct: f64,
     /// The feeder meter that measures it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,9 +13,12 @@ use serde::{Deserialize, Serialize};
 pub struct Park {
     pub id: ParkId,
     pub name: Text,
+    #[schemars(range(min = -90, max = 90))]
     pub latitude_deg: f64,
+    #[schemars(range(min = -180, max = 180))]
     pub longitude_deg: f64,
     #[serde(default)]
+    #[schemars(range(min = -500, max = 9000))]
     pub elevation_m: f64,
     /// IANA name, such as `Asia/Shanghai`: tariffs, calendars, day and month rollups follow it.
     pub time_zone: String,
@@ -23,6 +26,7 @@ pub struct Park {
     pub grid_region: String,
     pub province: String,
     /// Width (east–west) and depth (north–south) of the site in metres, centred on the origin.
+    #[schemars(inner(range(min = 1)))]
     pub extent_m: [f64; 2],
     pub grid: GridConnection,
     pub emission: EmissionFactor,
@@ -33,8 +37,11 @@ pub struct Park {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GridConnection {
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub import_limit_kw: f64,
+    #[schemars(range(min = 0))]
     pub export_limit_kw: f64,
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub voltage_kv: f64,
 }
 
@@ -42,13 +49,17 @@ pub struct GridConnection {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmissionFactor {
+    #[schemars(range(min = 0))]
     pub kg_per_kwh: f64,
+    #[schemars(length(min = 1))]
     pub source: String,
     /// Year the factor describes.
     pub year: u16,
     /// `V` verified against an official restatement, `R` public secondary sources, `M` memory, `X` conflicting.
+    #[schemars(extend("enum" = ["V", "R", "M", "X"]))]
     pub status: String,
     /// `location` or `market`.
+    #[schemars(extend("enum" = ["location", "market"]))]
     pub basis: String,
 }
 
@@ -59,7 +70,9 @@ pub struct SeriesSource {
     /// The file's name in `series/` without `.csv`.
     pub name: String,
     pub what: Text,
+    #[schemars(length(min = 1))]
     pub source: String,
+    #[schemars(length(min = 1))]
     pub licence: String,
     pub stand_in: bool,
 }
@@ -69,9 +82,11 @@ pub struct SeriesSource {
 #[serde(deny_unknown_fields)]
 pub struct AlarmRules {
     /// Silence after which a device is offline.
+    #[schemars(range(min = 1))]
     pub offline_after_s: u32,
     pub offline_severity: Severity,
     /// A value that arrives later than this after it was measured is delayed.
+    #[schemars(range(min = 1))]
     pub delayed_after_s: u32,
     pub delayed_severity: Severity,
     /// Least free disk space below the data folder.
@@ -99,6 +114,7 @@ pub struct LimitRule {
     pub text: Text,
     /// How far back inside the limits the value must be before the alarm clears.
     #[serde(default)]
+    #[schemars(range(min = 0))]
     pub hysteresis: f64,
 }
 
@@ -108,17 +124,15 @@ const METRES_PER_DEGREE: f64 = 111_194.926_644_558_74;
 impl Park {
     /// Longitude and latitude to metres east and north of the origin (equirectangular: exact enough over a few km).
     pub fn to_local(&self, longitude_deg: f64, latitude_deg: f64) -> [f64; 2] {
-        let east = (longitude_deg - self.longitude_deg)
-            * METRES_PER_DEGREE
-            * self.latitude_deg.to_radians().cos();
+        let east =
+            (longitude_deg - self.longitude_deg) * METRES_PER_DEGREE * self.latitude_deg.to_radians().cos();
         [east, (latitude_deg - self.latitude_deg) * METRES_PER_DEGREE]
     }
 
     /// Metres east and north of the origin to longitude and latitude.
     pub fn to_geographic(&self, east_m: f64, north_m: f64) -> [f64; 2] {
         [
-            self.longitude_deg
-                + east_m / (METRES_PER_DEGREE * self.latitude_deg.to_radians().cos()),
+            self.longitude_deg + east_m / (METRES_PER_DEGREE * self.latitude_deg.to_radians().cos()),
             self.latitude_deg + north_m / METRES_PER_DEGREE,
         ]
     }

@@ -1,6 +1,6 @@
 //! What a device can do, by role: the figures its physics, its dispatch and its looks follow from.
 
-use crate::id::DeviceId;
+use crate::{id::DeviceId, thing_model::Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,61 +8,142 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Rating {
-    GridMeter { limit_kw: f64 },
+    GridMeter {
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        limit_kw: f64,
+    },
     /// A meter that sees everything on its bus and the buses below.
-    FeederMeter { rated_kva: f64 },
+    FeederMeter {
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        rated_kva: f64,
+    },
     Pv {
         /// DC peak power at standard test conditions.
+        #[schemars(extend("exclusiveMinimum" = 0))]
         peak_kw: f64,
         /// AC limit of the inverter.
+        #[schemars(extend("exclusiveMinimum" = 0))]
         inverter_kw: f64,
+        #[schemars(range(min = 0, max = 90))]
         tilt_deg: f64,
         /// Degrees clockwise from north.
+        #[schemars(range(min = 0, max = 360))]
         azimuth_deg: f64,
     },
-    Wind { rated_kw: f64, hub_height_m: f64, rotor_diameter_m: f64 },
+    Wind {
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        rated_kw: f64,
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        hub_height_m: f64,
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        rotor_diameter_m: f64,
+    },
     Storage {
+        #[schemars(extend("exclusiveMinimum" = 0))]
         energy_kwh: f64,
+        #[schemars(extend("exclusiveMinimum" = 0))]
         charge_kw: f64,
+        #[schemars(extend("exclusiveMinimum" = 0))]
         discharge_kw: f64,
+        #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
         charge_efficiency: f64,
+        #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
         discharge_efficiency: f64,
-        /// Bounds of the state of charge the plan may use, 0 to 1.
+        /// Least state of charge the plan may use, 0 to 1.
+        #[schemars(range(min = 0, max = 1))]
         soc_min: f64,
+        /// Greatest state of charge the plan may use, 0 to 1; above `soc_min`.
+        #[schemars(range(min = 0, max = 1))]
         soc_max: f64,
         /// Cost of wear per kWh moved in or out.
+        #[schemars(range(min = 0))]
         throughput_cost_per_kwh: f64,
     },
     Charger {
+        #[schemars(extend("exclusiveMinimum" = 0))]
         power_kw: f64,
         /// Least power a plugged car accepts before it pauses.
+        #[schemars(range(min = 0))]
         min_kw: f64,
+        #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
         efficiency: f64,
     },
     /// Draws `peak_kw ×` the named shape of the load-shape series.
-    Load { peak_kw: f64, shape: String },
+    Load {
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        peak_kw: f64,
+        #[schemars(length(min = 1))]
+        shape: String,
+    },
     /// Electric chiller: cools what its building asks for.
-    Chiller { power_kw: f64, cop: f64 },
-    HeatPump {
+    Chiller {
+        #[schemars(extend("exclusiveMinimum" = 0))]
         power_kw: f64,
+        /// Cold out per electricity in, at rated conditions.
+        #[schemars(range(max = 15), extend("exclusiveMinimum" = 0))]
+        cop: f64,
+    },
+    HeatPump {
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        power_kw: f64,
+        /// Heat out per electricity in, at rated conditions.
+        #[schemars(range(max = 15), extend("exclusiveMinimum" = 0))]
         cop: f64,
         /// The thermal store it charges.
         store: Option<DeviceId>,
     },
-    ThermalStore { energy_kwh: f64, min_c: f64, max_c: f64, loss_kw_per_k: f64 },
-    Boiler { heat_kw: f64, efficiency: f64 },
+    ThermalStore {
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        energy_kwh: f64,
+        /// Temperature at which it is empty; below `max_c`.
+        min_c: f64,
+        max_c: f64,
+        #[schemars(range(min = 0))]
+        loss_kw_per_k: f64,
+    },
+    Boiler {
+        #[schemars(extend("exclusiveMinimum" = 0))]
+        heat_kw: f64,
+        #[schemars(range(max = 1), extend("exclusiveMinimum" = 0))]
+        efficiency: f64,
+    },
     StackMonitor {
         boiler: DeviceId,
+        #[schemars(extend("exclusiveMinimum" = 0))]
         stack_height_m: f64,
     },
     WeatherStation {},
     Sensor {
         /// What it senses, for the simulated fleet: `indoor`, `outdoor_air`, `water`, `light`, `noise`.
+        #[schemars(extend("enum" = SENSES))]
         senses: String,
     },
 }
 
+/// What [`Rating::Sensor`] may sense.
+pub const SENSES: [&str; 5] = ["indoor", "outdoor_air", "water", "light", "noise"];
+
 impl Rating {
+    /// The role a device with this rating has.
+    pub fn role(&self) -> Role {
+        match self {
+            Rating::GridMeter { .. } => Role::GridMeter,
+            Rating::FeederMeter { .. } => Role::FeederMeter,
+            Rating::Pv { .. } => Role::Pv,
+            Rating::Wind { .. } => Role::Wind,
+            Rating::Storage { .. } => Role::Storage,
+            Rating::Charger { .. } => Role::Charger,
+            Rating::Load { .. } => Role::Load,
+            Rating::Chiller { .. } => Role::Chiller,
+            Rating::HeatPump { .. } => Role::HeatPump,
+            Rating::ThermalStore { .. } => Role::ThermalStore,
+            Rating::Boiler { .. } => Role::Boiler,
+            Rating::StackMonitor { .. } => Role::StackMonitor,
+            Rating::WeatherStation {} => Role::WeatherStation,
+            Rating::Sensor { .. } => Role::Sensor,
+        }
+    }
+
     /// The largest electrical power in kW the device can draw or feed in, 0 for sensors.
     pub fn nameplate_kw(&self) -> f64 {
         match self {

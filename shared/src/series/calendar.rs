@@ -43,7 +43,7 @@ impl WeekdayCalendar {
         (0..12)
             .find_map(|distance| {
                 // 0, then one month back, one ahead, two back …
-                let step = (distance + 1) / 2;
+                let step = usize::div_ceil(distance, 2);
                 let at = if distance % 2 == 1 { month + 12 - step } else { month + step } % 12;
                 let weeks = &self.days[at][weekday];
                 let earlier = weeks[..=occurrence].iter().rev();

@@ -85,11 +85,8 @@ impl WeatherYear {
 
     /// The weather at a local wall-clock time.
     pub fn at(&self, local: DateTime) -> WeatherSample {
-        let day = match local.date().day_of_year_no_leap() {
-            Some(day) => day,
-            // 29 February.
-            None => 59,
-        };
+        // None on 29 February.
+        let day = local.date().day_of_year_no_leap().unwrap_or(59);
         let minute_of_hour = f64::from(local.minute())
             + f64::from(local.second()) / 60.0
             + f64::from(local.subsec_nanosecond()) / 60e9;
