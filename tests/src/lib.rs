@@ -1,1 +1,41 @@
-//! End to end: the real server process and real protocols
+//! What the end-to-end tests share: a real server process in a temporary folder, and clients that talk to it.
+//!
+//! Nothing here waits for a fixed time: [`eventually`] polls a condition up to a generous limit and says what was
+//! awaited when it never came true.
+
+pub mod device;
+pub mod process;
+pub mod server;
+
+pub use device::{Device, Outcome};
+pub use process::{binary, free_port, repository, tool};
+pub use server::Server;
+
+use std::time::{Duration, Instant};
+
+/// Far above anything seen, so that only a real fault reaches it.
+pub const LIMIT: Duration = Duration::from_secs(90);
+
+/// Polls until `condition` gives a value.
+///
+/// # Errors
+/// Says what was awaited when [`LIMIT`] passes.
+pub async fn eventually<T, F>(what: &str, mut condition: F) -> anyhow::Result<T>
+where
+    F: AsyncFnMut() -> anyhow::Result<Option<T>>,
+{
+    let started = Instant::now();
+    let mut last_error = None;
+    while started.elapsed() < LIMIT {
+        match condition().await {
+            Ok(Some(value)) => return Ok(value),
+            Ok(None) => {}
+            Err(error) => last_error = Some(error),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    match last_error {
+        Some(error) => Err(error.context(format!("never came true: {what}"))),
+        None => anyhow::bail!("never came true: {what}"),
+    }
+}

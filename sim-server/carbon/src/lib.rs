@@ -1,1 +1,0 @@
-//! Emission factors and what the park emitted

@@ -1,0 +1,130 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::{net::SocketAddr, path::PathBuf};
+
+/// The zero-carbon park server.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub(crate) struct Cli {
+    /// What to log, such as `info` or `info,gateway=debug`.
+    #[arg(long, env = "PARK_LOG", default_value = "info,sqlx=warn", global = true)]
+    pub(crate) log: String,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs the park.
+    Serve(ServeArgs),
+    /// Makes a consistent copy, also while the server runs.
+    Backup(BackupArgs),
+    /// Brings a copy back into an empty data folder.
+    Restore(RestoreArgs),
+    /// Looks at scenes.
+    Scene {
+        #[command(subcommand)]
+        command: SceneCommand,
+    },
+    /// Simulates the park.
+    Study {
+        #[command(subcommand)]
+        command: StudyCommand,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// The park: a folder with park.toml, devices.toml and the rest.
+    #[arg(long, env = "PARK_SCENE")]
+    pub(crate) scene: PathBuf,
+    /// Thing models; the folder `models` beside the scene when absent.
+    #[arg(long, env = "PARK_MODELS")]
+    pub(crate) models: Option<PathBuf>,
+    /// Where everything is kept.
+    #[arg(long, env = "PARK_DATA", default_value = "var")]
+    pub(crate) data: PathBuf,
+    /// Address of REST and the client stream.
+    #[arg(long, env = "PARK_HTTP", default_value = "127.0.0.1:8080")]
+    pub(crate) http: SocketAddr,
+    /// Address of the devices' MQTT endpoint.
+    #[arg(long, env = "PARK_MQTT", default_value = "127.0.0.1:1883")]
+    pub(crate) mqtt: SocketAddr,
+    /// Also reads from this broker, such as `mqtt://user:password@broker:1883`.
+    #[arg(long, env = "PARK_MQTT_UPSTREAM")]
+    pub(crate) mqtt_upstream: Option<String>,
+    /// PostgreSQL for records and telemetry, `postgres://…`; SQLite files in the data folder when absent.
+    #[arg(long, env = "PARK_DATABASE")]
+    pub(crate) database: Option<String>,
+    /// Registers the scene's devices as simulated and writes their secrets to `fleet-secrets.json` in the data folder.
+    #[arg(long)]
+    pub(crate) simulated_fleet: bool,
+    /// Password of the first `admin`; generated when absent. Used at the first start only.
+    #[arg(long, env = "PARK_ADMIN_PASSWORD", hide_env_values = true)]
+    pub(crate) admin_password: Option<String>,
+    /// Seconds between plans.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(10..=3600))]
+    pub(crate) plan_every: u64,
+    /// Days telemetry is kept; older samples are refused.
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub(crate) retention_days: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The data folder of the server.
+    #[arg(long, env = "PARK_DATA", default_value = "var")]
+    pub(crate) data: PathBuf,
+    /// Where the copy goes: a folder that does not exist yet or is empty.
+    #[arg(long)]
+    pub(crate) into: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// A folder made by `backup`.
+    #[arg(long)]
+    pub(crate) from: PathBuf,
+    /// The data folder to fill: must not hold a park yet.
+    #[arg(long, env = "PARK_DATA", default_value = "var")]
+    pub(crate) data: PathBuf,
+    /// PostgreSQL to restore into, when the park ran on one.
+    #[arg(long, env = "PARK_DATABASE")]
+    pub(crate) database: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SceneCommand {
+    /// Checks a scene and says what it holds, or every problem it has.
+    Check(SceneArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SceneArgs {
+    pub(crate) scene: PathBuf,
+    #[arg(long)]
+    pub(crate) models: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StudyCommand {
+    /// Compares a simulated week with and without dispatch.
+    Week(WeekArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WeekArgs {
+    #[arg(long, default_value = "scenes/wujiang-park")]
+    pub(crate) scene: PathBuf,
+    #[arg(long)]
+    pub(crate) models: Option<PathBuf>,
+    /// First day, local: a Monday in summer.
+    #[arg(long, default_value = "2026-07-13")]
+    pub(crate) from: String,
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(i64).range(1..=31))]
+    pub(crate) days: i64,
+    /// Markdown page to write; standard output when absent.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+}

@@ -1,0 +1,262 @@
+//! `sim-server serve`: opens the stores, wires the crates, listens, and stops in order.
+
+use crate::{
+    admin, cli::ServeArgs, control, data_folder::{DataFolder, random_key, write_private}, live_values::TwinValues,
+    scene_folder, watchdog,
+};
+use anyhow::{Context, bail};
+use history::{History, HistoryOptions};
+use records::Records;
+use serde::{Deserialize, Serialize};
+use shared::{
+    command::Issuer,
+    telemetry::Origin,
+    time::{DAY_MS, Timestamp},
+};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use twin::{Twin, TwinOptions};
+use vpp::{EnergyBook, ParkContext, Vpp, VppOptions};
+
+pub(crate) const RECORDS_FILE: &str = "records.db";
+pub(crate) const HISTORY_FOLDER: &str = "history";
+const TOKEN_KEY_FILE: &str = "token.key";
+const FLEET_SECRETS_FILE: &str = "fleet-secrets.json";
+const SAVED_OPTIONS_FILE: &str = "options.json";
+/// What a copy needs besides the stores.
+pub(crate) const KEY_FILES: [&str; 4] =
+    [TOKEN_KEY_FILE, "admin-password", FLEET_SECRETS_FILE, SAVED_OPTIONS_FILE];
+/// Set-points waiting for the command queue; a plan has fewer.
+const WAITING_SET_POINTS: usize = 4096;
+/// How long connections get to finish when stopping.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The wall clock; everything below takes the time as an argument.
+pub(crate) fn clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// What `backup` must know of how the server was started.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct SavedOptions {
+    pub(crate) database: Option<String>,
+}
+
+impl SavedOptions {
+    pub(crate) fn read(data: &DataFolder) -> anyhow::Result<Self> {
+        match std::fs::read(data.path(SAVED_OPTIONS_FILE)) {
+            Ok(bytes) => serde_json::from_slice(&bytes).context("reading the saved options"),
+            Err(_) => Ok(Self::default()),
+        }
+    }
+
+    /// Private: a database URL may hold a password.
+    pub(crate) fn write(&self, data: &DataFolder) -> anyhow::Result<()> {
+        write_private(&data.path(SAVED_OPTIONS_FILE), &serde_json::to_vec(self)?)
+    }
+}
+
+pub(crate) fn records_url(data: &DataFolder, database: Option<&str>) -> String {
+    database.map_or_else(|| format!("sqlite://{}", data.path(RECORDS_FILE).display()), str::to_owned)
+}
+
+pub(crate) fn history_options(data: &DataFolder, database: Option<&str>) -> HistoryOptions {
+    HistoryOptions {
+        folder: data.path(HISTORY_FOLDER),
+        database_url: database.map(str::to_owned),
+        ..HistoryOptions::default()
+    }
+}
+
+pub(crate) async fn open_stores(
+    data: &DataFolder,
+    database: Option<&str>,
+) -> anyhow::Result<(History, Records)> {
+    let records = Records::open(&records_url(data, database)).await.context("opening the records")?;
+    let history = History::open(history_options(data, database)).await.context("opening the telemetry")?;
+    Ok((history, records))
+}
+
+/// Binds a port, naming the option that changes it when it is taken.
+async fn listen(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => bail!(
+            "port {} is in use: stop what listens there, or choose another with {option}",
+            address.port()
+        ),
+        Err(error) => Err(error).with_context(|| format!("listening on {address} ({option})")),
+    }
+}
+
+/// Runs until SIGINT or SIGTERM.
+pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let now = clock();
+    let scene = Arc::new(scene_folder::load(&args.scene, args.models.as_deref())?);
+    let mut data = DataFolder::hold(&args.data)?;
+    // Before anything is opened: a port in use should cost nothing.
+    let http = listen(args.http, "--http").await?;
+    let mqtt = listen(args.mqtt, "--mqtt").await?;
+    let (http_address, mqtt_address) = (http.local_addr()?, mqtt.local_addr()?);
+    let holder = format!("process {} serving http://{http_address}", std::process::id());
+    data.name_holder(&holder)?;
+    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder()?;
+
+    let (history, records) = open_stores(&data, args.database.as_deref()).await?;
+    let _claim = records.claim(&holder).await?;
+    SavedOptions { database: args.database.clone() }.write(&data)?;
+    admin::ensure_admin(&records, &data, args.admin_password.as_deref(), now).await?;
+
+    let twin_options = TwinOptions {
+        retention_ms: i64::from(args.retention_days) * DAY_MS,
+        ..TwinOptions::default()
+    };
+    let twin = Twin::open(Arc::clone(&scene), history.clone(), records.clone(), twin_options, now)
+        .await
+        .context("opening the twin")?;
+    if args.simulated_fleet {
+        provision_fleet(&twin, &data, now).await?;
+    }
+
+    let park = ParkContext::new(scene)?;
+    let live = Arc::new(TwinValues(twin.clone()));
+    let energy = EnergyBook::new(park, history.clone(), live.clone(), now);
+    let (set_points, mut set_points_out) = mpsc::channel(WAITING_SET_POINTS);
+    let options =
+        VppOptions { plan_every: Duration::from_secs(args.plan_every), ..VppOptions::default() };
+    let (vpp, plan_loop) =
+        Vpp::new(energy.clone(), history.clone(), live, set_points, options, now);
+
+    let shutdown = CancellationToken::new();
+    let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    let control_token = data_encoding::HEXLOWER.encode(&random_key()?);
+    write_private(&data.path(control::TOKEN_FILE), control_token.as_bytes())?;
+
+    let state = api::ApiState::new(api::Parts {
+        twin: twin.clone(),
+        history: history.clone(),
+        records: records.clone(),
+        vpp: vpp.clone(),
+        energy: energy.clone(),
+        auth_key: data.key(TOKEN_KEY_FILE)?,
+        metrics: Arc::new(move || metrics.render()),
+        device_api: gateway::openapi(),
+        clock,
+    });
+    let router = api::router(state)
+        .merge(gateway::device_router(twin.clone()))
+        .merge(control::router(control_token, history.clone(), records.clone()));
+    spawn(&mut tasks, {
+        let (stop, service) = (shutdown.clone(), router.into_make_service_with_connect_info::<SocketAddr>());
+        async move { Ok(axum::serve(http, service).with_graceful_shutdown(stop.cancelled_owned()).await?) }
+    });
+    spawn(&mut tasks, {
+        let (stop, twin) = (shutdown.clone(), twin.clone());
+        async move { Ok(gateway::serve_mqtt(mqtt, twin, gateway::MqttOptions::default(), stop).await?) }
+    });
+    spawn(&mut tasks, {
+        let (stop, twin) = (shutdown.clone(), twin.clone());
+        async move {
+            twin.run(stop).await;
+            Ok(())
+        }
+    });
+    spawn(&mut tasks, {
+        let stop = shutdown.clone();
+        async move {
+            energy.run(clock, stop).await;
+            Ok(())
+        }
+    });
+    spawn(&mut tasks, {
+        let (stop, plans, twin) = (shutdown.clone(), vpp.watch(), twin.clone());
+        async move {
+            tokio::join!(
+                plan_loop.run(clock, stop.clone()),
+                watchdog::watch_plans(twin, plans, clock, stop)
+            );
+            Ok(())
+        }
+    });
+    spawn(&mut tasks, {
+        let (stop, twin, folder) = (shutdown.clone(), twin.clone(), args.data.clone());
+        async move {
+            watchdog::watch_disk(twin, folder, clock, stop).await;
+            Ok(())
+        }
+    });
+    if let Some(url) = args.mqtt_upstream.clone() {
+        let (stop, twin) = (shutdown.clone(), twin.clone());
+        spawn(&mut tasks, async move {
+            Ok(gateway::run_upstream(&url, twin, gateway::UpstreamOptions::default(), stop).await?)
+        });
+    }
+    let sender = twin.clone();
+    let forward = tokio::spawn(async move {
+        while let Some(command) = set_points_out.recv().await {
+            let device = command.device_id.clone();
+            if let Err(refusal) = sender.submit(command, Issuer::Plan, clock()).await {
+                tracing::warn!(%device, %refusal, "a set-point was refused");
+            }
+        }
+    });
+
+    tracing::info!(http = %http_address, mqtt = %mqtt_address, "ready");
+    let ended = tokio::select! {
+        signal = stop_signal() => signal.map(|()| None),
+        task = tasks.join_next() => Ok(task),
+    }?;
+    tracing::info!("stopping");
+    shutdown.cancel();
+    let drained = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tasks.shutdown().await;
+    }
+    forward.abort();
+    history.close().await?;
+    match ended {
+        None => Ok(()),
+        Some(Ok(Ok(()))) => bail!("a part of the server ended by itself"),
+        Some(Ok(Err(error))) => Err(error),
+        Some(Err(error)) => Err(error.into()),
+    }
+}
+
+fn spawn(
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+) {
+    tasks.spawn(task);
+}
+
+/// Registers the scene's devices that are not yet and adds their secrets to the file the fleet reads.
+async fn provision_fleet(twin: &Twin, data: &DataFolder, now: Timestamp) -> anyhow::Result<()> {
+    let path = data.path(FLEET_SECRETS_FILE);
+    let mut secrets: BTreeMap<String, String> = match std::fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .with_context(|| format!("{} is not a JSON object of device: secret", path.display()))?,
+        Err(_) => BTreeMap::new(),
+    };
+    let new = twin.provision_scene(Origin::Simulated, now).await?;
+    if new.is_empty() && path.exists() {
+        return Ok(());
+    }
+    secrets.extend(new.into_iter().map(|(device, secret)| (device.to_string(), secret.to_string())));
+    write_private(&path, &serde_json::to_vec_pretty(&secrets)?)
+}
+
+async fn stop_signal() -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

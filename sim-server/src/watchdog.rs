@@ -1,0 +1,66 @@
+//! Alarms of the park itself: no feasible plan, little disk left.
+
+use shared::{
+    alarm::AlarmKind,
+    plan::{PlanStatus, PlanView},
+    text::Text,
+    time::Timestamp,
+};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use twin::Twin;
+
+const DISK_EVERY: Duration = Duration::from_secs(30);
+
+/// Raises and clears the alarm of an infeasible plan as plans come.
+pub(crate) async fn watch_plans(
+    twin: Twin,
+    mut plans: watch::Receiver<Arc<PlanView>>,
+    clock: fn() -> Timestamp,
+    shutdown: CancellationToken,
+) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            changed = plans.changed() => if changed.is_err() { return },
+        }
+        let plan = plans.borrow_and_update().clone();
+        let active = (plan.status == PlanStatus::Infeasible).then(|| {
+            let reason = plan.infeasible.first().cloned().unwrap_or_else(|| Text::new("未知", "unknown"));
+            let text = Text::new(
+                format!("调度计划无可行解：{}", reason.zh),
+                format!("no feasible dispatch plan: {}", reason.en),
+            );
+            (text, None)
+        });
+        twin.park_alarm(AlarmKind::PlanInfeasible, active, clock()).await;
+    }
+}
+
+/// Raises and clears the alarm of a disk that is filling up.
+pub(crate) async fn watch_disk(twin: Twin, data: PathBuf, clock: fn() -> Timestamp, shutdown: CancellationToken) {
+    let least_mb = twin.scene().alarms.disk_free_min_mb;
+    let mut every = tokio::time::interval(DISK_EVERY);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = every.tick() => {}
+        }
+        let free_mb = match fs4::available_space(&data) {
+            Ok(bytes) => bytes / 1_000_000,
+            Err(error) => {
+                tracing::warn!(%error, folder = %data.display(), "free disk space unknown");
+                continue;
+            }
+        };
+        let active = (free_mb < least_mb).then(|| {
+            let text = Text::new(
+                format!("数据盘剩余空间 {free_mb} MB，低于 {least_mb} MB"),
+                format!("{free_mb} MB left on the data disk, below {least_mb} MB"),
+            );
+            (text, Some(free_mb as f64))
+        });
+        twin.park_alarm(AlarmKind::DiskLow, active, clock()).await;
+    }
+}

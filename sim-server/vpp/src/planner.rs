@@ -1,0 +1,261 @@
+//! One plan: what is known now in, a plan and its explanation out. Pure: no clock, no I/O.
+
+use crate::{VppError, clear_sky::ClearSky, park::ParkContext};
+use forecast::{Series, clear_sky_persistence, decaying_persistence, load_profile};
+use optimizer::{Battery, DispatchProblem, EvSession, Grid, Outcome, Plan, SolveOptions, Status};
+use shared::{
+    id::DeviceId,
+    plan::{DevicePlan, PlanStatus, PlanView},
+    time::{HOUR_MS, MINUTE_MS, Timestamp},
+};
+
+/// Quarter hours: the settlement interval, and fine enough for the tariff.
+pub const STEP_MS: i64 = 15 * MINUTE_MS;
+/// A day ahead.
+pub const STEPS: usize = 96;
+/// What leaving a car short of a kWh counts for, in yuan: far above any tariff, so that it happens only when it must.
+const SHORTFALL_PENALTY_PER_KWH: f64 = 8.0;
+/// Wind keeps half its deviation from the mean for this long.
+const WIND_HALF_LIFE_MS: i64 = 3 * HOUR_MS;
+/// Cars that will come are counted by their usual profile, fully after this time; those here now are planned singly.
+const ARRIVALS_COMPLETE_AFTER_MS: f64 = 4.0 * HOUR_MS as f64;
+
+/// What is known when a plan is made.
+#[derive(Debug, Clone)]
+pub struct PlanInputs {
+    pub now: Timestamp,
+    /// Quarter-hour means of the past days up to now, kW, each positive in its own sense.
+    pub past_load: Series,
+    pub past_charging: Series,
+    pub past_pv: Series,
+    pub past_wind: Series,
+    pub storage: Vec<StorageState>,
+    pub cars: Vec<CarState>,
+    /// Highest demand of this month so far.
+    pub incurred_peak_kw: f64,
+}
+
+/// A storage unit that can be steered now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StorageState {
+    /// Index into [`ParkContext::storage`].
+    pub unit: usize,
+    /// 0 to 1.
+    pub state_of_charge: f64,
+}
+
+/// A car plugged in now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CarState {
+    /// Index into [`ParkContext::charging`].
+    pub point: usize,
+    pub energy_needed_kwh: f64,
+    pub departure: Timestamp,
+}
+
+/// A plan by device, and what was curtailed.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PlannedDevices {
+    /// kW, positive charging.
+    pub storage: Vec<(DeviceId, Vec<f64>)>,
+    pub charging: Vec<(DeviceId, Vec<f64>)>,
+    pub curtailed_kw: Vec<f64>,
+    pub feed_in_available_kw: Vec<f64>,
+}
+
+/// The outcome of planning.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    pub problem: DispatchProblem,
+    pub view: PlanView,
+    /// Absent when no plan is feasible.
+    pub devices: Option<PlannedDevices>,
+    /// Days of history behind the load forecast; below one it is a guess.
+    pub basis_days: usize,
+}
+
+/// States the dispatch problem for the day ahead.
+pub fn state_problem(park: &ParkContext, sky: &ClearSky, inputs: &PlanInputs) -> (DispatchProblem, usize) {
+    let start = inputs.now.floor_to(STEP_MS);
+    let load = load_profile(&inputs.past_load, start, STEPS, &park.zone);
+    let charging = load_profile(&inputs.past_charging, start, STEPS, &park.zone);
+    let past_clear = sky.series_kw(inputs.past_pv.start, STEP_MS, inputs.past_pv.values.len());
+    let clear = sky.series_kw(start, STEP_MS, STEPS);
+    let pv = clear_sky_persistence(&inputs.past_pv, &past_clear, &clear, start);
+    let wind = decaying_persistence(&inputs.past_wind, start, STEPS, WIND_HALF_LIFE_MS);
+    let arrivals = |step: usize| (step as f64 * STEP_MS as f64 / ARRIVALS_COMPLETE_AFTER_MS).min(1.0);
+    let tariff = &park.scene.tariff;
+    let connection = &park.scene.park.grid;
+    let time = |step: usize| Timestamp(start.0 + step as i64 * STEP_MS);
+    let problem = DispatchProblem {
+        step_minutes: (STEP_MS / MINUTE_MS) as f64,
+        steps: STEPS,
+        load_kw: (0..STEPS).map(|s| load.mean[s] + arrivals(s) * charging.mean[s]).collect(),
+        pv_available_kw: (0..STEPS).map(|s| (pv.mean[s] + wind.mean[s]).max(0.0)).collect(),
+        import_price_per_kwh: (0..STEPS).map(|s| tariff.import_price_at(time(s), &park.zone)).collect(),
+        export_price_per_kwh: vec![tariff.feed_in_price_per_kwh; STEPS],
+        emission_factor_kg_per_kwh: vec![park.scene.park.emission.kg_per_kwh; STEPS],
+        carbon_price_per_kg: tariff.carbon_price_per_kg,
+        grid: Grid {
+            import_limit_kw: connection.import_limit_kw,
+            export_limit_kw: connection.export_limit_kw,
+            demand_charge_per_kw: tariff.demand_charge_per_kw_month,
+            incurred_peak_kw: inputs.incurred_peak_kw.clamp(0.0, connection.import_limit_kw),
+        },
+        batteries: inputs.storage.iter().map(|state| battery(park, state)).collect(),
+        ev_sessions: inputs.cars.iter().filter_map(|car| session(park, car, start)).collect(),
+        curtailable_loads: Vec::new(),
+    };
+    (problem, load.basis_days)
+}
+
+fn battery(park: &ParkContext, state: &StorageState) -> Battery {
+    let unit = &park.storage[state.unit];
+    let (least, most) = (unit.soc_min * unit.energy_kwh, unit.soc_max * unit.energy_kwh);
+    // A unit found outside its band is planned from the band's edge: the plan then brings it no further out.
+    let initial = (state.state_of_charge * unit.energy_kwh).clamp(least, most);
+    Battery {
+        id: unit.device.to_string(),
+        charge_limit_kw: unit.charge_kw,
+        discharge_limit_kw: unit.discharge_kw,
+        charge_efficiency: unit.charge_efficiency,
+        discharge_efficiency: unit.discharge_efficiency,
+        energy_initial_kwh: initial,
+        energy_min_kwh: least,
+        energy_max_kwh: most,
+        // Ending the day emptier than it began would only borrow from tomorrow; ending half full is enough.
+        energy_final_min_kwh: initial.min(0.5 * (least + most)),
+        throughput_cost_per_kwh: unit.throughput_cost_per_kwh,
+        self_discharge_per_hour: 0.0,
+    }
+}
+
+fn session(park: &ParkContext, car: &CarState, start: Timestamp) -> Option<EvSession> {
+    let point = &park.charging[car.point];
+    let last = car.departure.since(start).div_euclid(STEP_MS).clamp(1, STEPS as i64);
+    (car.energy_needed_kwh > 0.05).then(|| EvSession {
+        id: point.device.to_string(),
+        arrival_step: 0,
+        departure_step: usize::try_from(last).unwrap_or(1),
+        energy_needed_kwh: car.energy_needed_kwh,
+        charge_limit_kw: point.power_kw,
+        efficiency: point.efficiency,
+        shortfall_penalty_per_kwh: SHORTFALL_PENALTY_PER_KWH,
+    })
+}
+
+/// Makes a plan. `elapsed_seconds` is the caller's stopwatch for the time box; `solve_ms` of the view is left at 0.
+pub fn make_plan(
+    park: &ParkContext,
+    sky: &ClearSky,
+    inputs: &PlanInputs,
+    options: &SolveOptions,
+    elapsed_seconds: &dyn Fn() -> f64,
+) -> Result<Planned, VppError> {
+    let (problem, basis_days) = state_problem(park, sky, inputs);
+    let outcome = optimizer::solve_with_stopwatch(&problem, options, elapsed_seconds)?;
+    let start = inputs.now.floor_to(STEP_MS);
+    Ok(match outcome {
+        Outcome::Planned(solution) => {
+            let devices = by_device(park, inputs, &problem, &solution.plan);
+            let mut view = view(park, &problem, Some(&solution.plan), &devices, inputs.now, start);
+            view.status = match solution.status {
+                Status::Optimal => PlanStatus::Optimal,
+                Status::Feasible => PlanStatus::Feasible,
+            };
+            view.objective_yuan = Some(solution.objective);
+            view.gap = Some(solution.gap);
+            view.baseline_yuan = Some(optimizer::baseline(&problem).cost(&problem).total());
+            Planned { problem, view, devices: Some(devices), basis_days }
+        }
+        Outcome::Infeasible(reasons) => {
+            let mut view = view(park, &problem, None, &PlannedDevices::default(), inputs.now, start);
+            view.infeasible = reasons.into_iter().map(|reason| reason.text).collect();
+            Planned { problem, view, devices: None, basis_days }
+        }
+    })
+}
+
+fn by_device(
+    park: &ParkContext,
+    inputs: &PlanInputs,
+    problem: &DispatchProblem,
+    plan: &Plan,
+) -> PlannedDevices {
+    let storage = inputs
+        .storage
+        .iter()
+        .zip(&plan.batteries)
+        .map(|(state, planned)| {
+            let power =
+                planned.charge_kw.iter().zip(&planned.discharge_kw).map(|(c, d)| c - d).collect();
+            (park.storage[state.unit].device.clone(), power)
+        })
+        .collect();
+    let charging = plan
+        .ev_sessions
+        .iter()
+        .filter_map(|planned| Some((planned.id.parse().ok()?, planned.power_kw.clone())))
+        .collect();
+    PlannedDevices {
+        storage,
+        charging,
+        curtailed_kw: problem.pv_available_kw.iter().zip(&plan.pv_kw).map(|(a, p)| a - p).collect(),
+        feed_in_available_kw: problem.pv_available_kw.clone(),
+    }
+}
+
+fn view(
+    park: &ParkContext,
+    problem: &DispatchProblem,
+    plan: Option<&Plan>,
+    devices: &PlannedDevices,
+    now: Timestamp,
+    start: Timestamp,
+) -> PlanView {
+    let total = |rows: &[(DeviceId, Vec<f64>)]| -> Vec<f64> {
+        (0..problem.steps).map(|s| rows.iter().map(|(_, row)| row[s]).sum()).collect()
+    };
+    let unit_of = |device: &DeviceId| {
+        let index = problem.batteries.iter().position(|b| b.id == device.as_str())?;
+        let unit = park.storage.iter().find(|unit| unit.device == *device)?;
+        Some((index, unit.energy_kwh))
+    };
+    PlanView {
+        version: 0,
+        made_at: now,
+        start,
+        step_s: (STEP_MS / 1000) as u32,
+        status: PlanStatus::Infeasible,
+        objective_yuan: None,
+        baseline_yuan: None,
+        gap: None,
+        solve_ms: 0.0,
+        grid_kw: plan.map_or_else(Vec::new, |p| {
+            p.import_kw.iter().zip(&p.export_kw).map(|(i, e)| i - e).collect()
+        }),
+        load_kw: problem.load_kw.clone(),
+        renewable_available_kw: problem.pv_available_kw.clone(),
+        renewable_kw: plan.map_or_else(Vec::new, |p| p.pv_kw.clone()),
+        storage_kw: if plan.is_some() { total(&devices.storage) } else { Vec::new() },
+        charging_kw: if plan.is_some() { total(&devices.charging) } else { Vec::new() },
+        stored_kwh: plan.map_or_else(Vec::new, |p| {
+            (0..problem.steps).map(|s| p.batteries.iter().map(|b| b.energy_kwh[s]).sum()).collect()
+        }),
+        import_price_per_kwh: problem.import_price_per_kwh.clone(),
+        emission_factor_kg_per_kwh: problem.emission_factor_kg_per_kwh.clone(),
+        devices: devices
+            .storage
+            .iter()
+            .chain(&devices.charging)
+            .map(|(device, power)| DevicePlan {
+                device_id: device.clone(),
+                power_kw: power.clone(),
+                state_of_charge: unit_of(device).and_then(|(index, full_kwh)| {
+                    plan.map(|p| p.batteries[index].energy_kwh.iter().map(|e| e / full_kwh).collect())
+                }),
+            })
+            .collect(),
+        infeasible: Vec::new(),
+    }
+}

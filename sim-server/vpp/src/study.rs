@@ -1,0 +1,162 @@
+//! A simulated stretch of time with and without dispatch: the same planner, forecasts included, on a simulated park.
+//!
+//! The planner sees only what it would see live: past quarter hours, the state of storage and the cars plugged in now.
+
+use crate::{
+    VppError,
+    clear_sky::ClearSky,
+    energy_book::self_sufficiency,
+    groups::Group,
+    park::ParkContext,
+    planner::{self, CarState, PlanInputs, STEP_MS, StorageState},
+    set_points::{self, SetPoints},
+};
+use forecast::Series;
+use optimizer::SolveOptions;
+use shared::time::{DAY_MS, HOUR_MS, Timestamp};
+
+/// Days the park runs undispatched before the study, so that the forecasts have something to rest on.
+pub const WARM_UP_DAYS: i64 = 14;
+/// A new plan every hour; in between the plan's next steps are followed.
+const STEPS_PER_PLAN: i64 = 4;
+
+/// A park that can be run by quarter hours.
+pub trait SimulatedPark {
+    /// Runs one quarter hour from `at` under `set_points` and gives each group's mean power in kW, in [`Group`] order,
+    /// positive when drawing.
+    fn step(&mut self, at: Timestamp, set_points: &SetPoints) -> [f64; 6];
+    fn storage(&self) -> Vec<StorageState>;
+    fn cars(&self, at: Timestamp) -> Vec<CarState>;
+}
+
+/// What a stretch came to.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StudyResult {
+    pub energy_cost_yuan: f64,
+    /// The month's demand charge on the peak reached, as if it were the month's.
+    pub demand_cost_yuan: f64,
+    pub peak_kw: f64,
+    pub import_kwh: f64,
+    pub export_kwh: f64,
+    pub emissions_kg: f64,
+    pub self_sufficiency: f64,
+    pub charging_kwh: f64,
+    pub plans: u32,
+    pub infeasible_plans: u32,
+    /// Mean grid power of every quarter hour.
+    pub grid_kw: Vec<f64>,
+}
+
+/// Runs `days` from `from`, with or without dispatch, after a warm-up without.
+pub fn run(
+    park: &ParkContext,
+    simulated: &mut dyn SimulatedPark,
+    from: Timestamp,
+    days: i64,
+    dispatch: bool,
+) -> Result<StudyResult, VppError> {
+    let sky = ClearSky::of(&park.scene);
+    let start = Timestamp(from.floor_to(STEP_MS).0 - WARM_UP_DAYS * DAY_MS);
+    let warm_up_steps = WARM_UP_DAYS * DAY_MS / STEP_MS;
+    let steps = warm_up_steps + days * DAY_MS / STEP_MS;
+    let mut past: Vec<[f64; 6]> = Vec::with_capacity(steps as usize);
+    let mut result = StudyResult {
+        energy_cost_yuan: 0.0,
+        demand_cost_yuan: 0.0,
+        peak_kw: 0.0,
+        import_kwh: 0.0,
+        export_kwh: 0.0,
+        emissions_kg: 0.0,
+        self_sufficiency: 0.0,
+        charging_kwh: 0.0,
+        plans: 0,
+        infeasible_plans: 0,
+        grid_kw: Vec::new(),
+    };
+    let mut planned: Option<(i64, planner::PlannedDevices)> = None;
+    for step in 0..steps {
+        let now = Timestamp(start.0 + step * STEP_MS);
+        let measured = step >= warm_up_steps;
+        if measured && dispatch && (step - warm_up_steps) % STEPS_PER_PLAN == 0 {
+            let inputs = inputs(&past, start, now, simulated, result.peak_kw);
+            let plan =
+                planner::make_plan(park, &sky, &inputs, &SolveOptions::default(), &|| 0.0)?;
+            result.plans += 1;
+            match plan.devices {
+                Some(devices) => planned = Some((step, devices)),
+                None => result.infeasible_plans += 1,
+            }
+        }
+        let set_points = planned
+            .as_ref()
+            .map(|(made, devices)| set_points::of_step(park, devices, (step - made) as usize))
+            .unwrap_or_default();
+        let powers = simulated.step(now, &set_points);
+        if measured {
+            account(park, &mut result, now, &powers);
+        }
+        past.push(powers);
+    }
+    let storage_losses_kwh = storage_losses(park, &past[warm_up_steps as usize..]);
+    let used: f64 = past[warm_up_steps as usize..]
+        .iter()
+        .map(|p| (p[Group::Load as usize] + p[Group::Charging as usize]) * STEP_MS as f64 / HOUR_MS as f64)
+        .sum();
+    result.self_sufficiency =
+        self_sufficiency(result.import_kwh, used + storage_losses_kwh).unwrap_or(0.0);
+    result.demand_cost_yuan = result.peak_kw * park.scene.tariff.demand_charge_per_kw_month;
+    Ok(result)
+}
+
+fn account(park: &ParkContext, result: &mut StudyResult, now: Timestamp, powers: &[f64; 6]) {
+    let hours = STEP_MS as f64 / HOUR_MS as f64;
+    let grid = powers[Group::Grid as usize];
+    let (import, export) = (grid.max(0.0) * hours, (-grid).max(0.0) * hours);
+    let tariff = &park.scene.tariff;
+    result.energy_cost_yuan +=
+        import * tariff.import_price_at(now, &park.zone) - export * tariff.feed_in_price_per_kwh;
+    result.peak_kw = result.peak_kw.max(grid);
+    result.import_kwh += import;
+    result.export_kwh += export;
+    result.emissions_kg += import * park.scene.park.emission.kg_per_kwh;
+    result.charging_kwh += powers[Group::Charging as usize] * hours;
+    result.grid_kw.push(grid);
+}
+
+fn storage_losses(park: &ParkContext, powers: &[[f64; 6]]) -> f64 {
+    let (charge, discharge) = park.storage_efficiencies();
+    powers
+        .iter()
+        .map(|p| {
+            let kwh = p[Group::Storage as usize] * STEP_MS as f64 / HOUR_MS as f64;
+            kwh.max(0.0) * (1.0 - charge) + (-kwh).max(0.0) * (1.0 / discharge - 1.0)
+        })
+        .sum()
+}
+
+fn inputs(
+    past: &[[f64; 6]],
+    start: Timestamp,
+    now: Timestamp,
+    simulated: &dyn SimulatedPark,
+    incurred_peak_kw: f64,
+) -> PlanInputs {
+    let keep = (WARM_UP_DAYS * DAY_MS / STEP_MS) as usize;
+    let skip = past.len().saturating_sub(keep);
+    let series = |group: Group, sign: f64| Series {
+        start: Timestamp(start.0 + skip as i64 * STEP_MS),
+        step_ms: STEP_MS,
+        values: past[skip..].iter().map(|p| Some(sign * p[group as usize])).collect(),
+    };
+    PlanInputs {
+        now,
+        past_load: series(Group::Load, 1.0),
+        past_charging: series(Group::Charging, 1.0),
+        past_pv: series(Group::Pv, -1.0),
+        past_wind: series(Group::Wind, -1.0),
+        storage: simulated.storage(),
+        cars: simulated.cars(now),
+        incurred_peak_kw,
+    }
+}

@@ -1,0 +1,36 @@
+//! The same server on PostgreSQL: records and telemetry live there, and a second server on it is refused.
+
+use park_tests::{Device, Outcome, Server, free_port, server};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+#[tokio::test]
+async fn a_park_runs_on_postgresql() -> anyhow::Result<()> {
+    let Ok(url) = std::env::var("PARK_TEST_POSTGRES") else {
+        anyhow::ensure!(std::env::var_os("CI").is_none(), "PARK_TEST_POSTGRES is not set; scripts/test sets it");
+        eprintln!("skipped: PARK_TEST_POSTGRES is not set; scripts/test starts a PostgreSQL");
+        return Ok(());
+    };
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("data");
+    let server = Server::start(&data, &["--database", &url]).await?;
+    let secret = server.register("pg-test", "building_meter").await?;
+    let mut device = Device::new(server.mqtt, "pg-test", &secret);
+    device.connected().await?;
+    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+    for tag in 0..100 {
+        device.publish_power(now - 100 + tag, tag as f64, tag).await?;
+        while !matches!(device.poll().await?, Outcome::Acknowledged(seen) if seen == tag) {}
+    }
+    let other = folder.path().join("other");
+    let (http, mqtt, options) = (free_port()?, free_port()?, vec!["--database".to_owned(), url.clone()]);
+    let log = tokio::task::spawn_blocking(move || {
+        let status = server::spawn(&other, http, mqtt, &options)?.wait()?;
+        anyhow::ensure!(!status.success(), "a second server ran on the same database");
+        Ok(std::fs::read_to_string(other.join("server.log"))?)
+    })
+    .await??;
+    assert!(log.contains(&format!("http://127.0.0.1:{}", server.http)), "the holder is not named: {log}");
+    let server = server.kill_and_restart().await?;
+    assert_eq!(server.history("pg-test", "power").await?.len(), 100);
+    Ok(())
+}

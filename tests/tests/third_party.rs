@@ -1,0 +1,127 @@
+//! Clients nobody here wrote: Mosquitto's tools and Python's paho register, publish, are commanded and answer.
+
+use park_tests::{Server, eventually, repository, tool};
+use serde_json::{Value, json};
+use std::{
+    path::PathBuf,
+    process::Stdio,
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+};
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Starts a program and gives its lines.
+fn lines_of(mut command: Command) -> anyhow::Result<(Child, Lines<BufReader<ChildStdout>>)> {
+    let mut process =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true).spawn()?;
+    let output = process.stdout.take().ok_or_else(|| anyhow::anyhow!("no output"))?;
+    Ok((process, BufReader::new(output).lines()))
+}
+
+async fn command(server: &Server, device: &str, id: &str) -> anyhow::Result<()> {
+    let body = json!({
+        "deviceId": device, "commandId": id, "command": "setPower", "timestamp": now_ms(),
+        "parameters": {"power": 50.0, "duration": 3600, "priority": "high"},
+    });
+    server.post("/api/v1/device/control", &body).await?;
+    Ok(())
+}
+
+async fn until_acknowledged(server: &Server, id: &str) -> anyhow::Result<Value> {
+    eventually("the command is acknowledged", async || {
+        let record = server.get(&format!("/api/v1/commands/{id}")).await?;
+        Ok((record["status"] == "acknowledged").then_some(record))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn mosquittos_tools_publish_are_commanded_and_answer() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &[]).await?;
+    for version in ["mqttv311", "mqttv5"] {
+        let device = format!("mosquitto-{version}");
+        let secret = server.register(&device, "storage_container").await?;
+        let with_identity = |program: &str| -> anyhow::Result<Command> {
+            let mut command = Command::new(tool(program)?);
+            command.args(["-h", "127.0.0.1", "-p", &server.mqtt.to_string(), "-V", version, "-q", "1"]);
+            command.args(["-u", &device, "-P", &secret]);
+            Ok(command)
+        };
+
+        let body = json!({"deviceId": device, "timestamp": now_ms(), "data": {"power": 12.5, "soc": 55.0}});
+        let mut publish = with_identity("mosquitto_pub")?;
+        publish.args(["-t", &format!("device/{device}/data"), "-m", &body.to_string()]);
+        assert!(publish.status().await?.success(), "{version}: the publish failed");
+        // The tool ended with success, so the PUBACK came: the value is there.
+        let shadow = server.get(&format!("/api/v1/devices/{device}")).await?;
+        assert_eq!(shadow["reported"]["power"]["value"], 12.5, "{version}: {shadow}");
+
+        let mut subscribe = with_identity("mosquitto_sub")?;
+        subscribe.args(["-t", &format!("device/{device}/control"), "-C", "1", "-i", &format!("{device}-ear")]);
+        let (mut process, mut lines) = lines_of(subscribe)?;
+        let id = format!("c-{version}");
+        command(&server, &device, &id).await?;
+        let line = lines.next_line().await?.ok_or_else(|| anyhow::anyhow!("no command came"))?;
+        let delivery: Value = serde_json::from_str(&line)?;
+        assert_eq!(delivery["commandId"], id.as_str());
+        process.wait().await?;
+
+        let answer = json!({"deviceId": device, "commandId": id, "status": "done", "reason": null, "result": null});
+        let mut publish = with_identity("mosquitto_pub")?;
+        publish.args(["-t", &format!("device/{device}/control/ack"), "-m", &answer.to_string()]);
+        assert!(publish.status().await?.success(), "{version}: the answer failed");
+        until_acknowledged(&server, &id).await?;
+
+        // A wrong secret and another device's topic do not get through.
+        let mut wrong = Command::new(tool("mosquitto_pub")?);
+        wrong.args(["-h", "127.0.0.1", "-p", &server.mqtt.to_string(), "-V", version, "-q", "1"]);
+        wrong.args(["-u", &device, "-P", "not-it", "-t", &format!("device/{device}/data"), "-m", "{}"]);
+        assert!(!wrong.stderr(Stdio::null()).status().await?.success(), "{version}: a wrong secret connected");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn paho_publishes_is_commanded_and_answers() -> anyhow::Result<()> {
+    let python = std::env::var_os("PARK_TEST_PAHO").map(PathBuf::from);
+    let Some(python) = python else {
+        anyhow::ensure!(std::env::var_os("CI").is_none(), "PARK_TEST_PAHO is not set; scripts/test sets it");
+        eprintln!("skipped: PARK_TEST_PAHO names no Python with paho; scripts/test installs one");
+        return Ok(());
+    };
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path(), &[]).await?;
+    for version in ["3", "5"] {
+        let device = format!("paho-{version}");
+        let secret = server.register(&device, "storage_container").await?;
+        let mut script = Command::new(&python);
+        script.arg(repository().join("tests/paho/device.py"));
+        script.args([&server.mqtt.to_string(), &device, &secret, version]);
+        let (mut process, mut lines) = lines_of(script)?;
+        let mut event = async |expected: &str| -> anyhow::Result<Value> {
+            let line = lines.next_line().await?.ok_or_else(|| anyhow::anyhow!("paho ended before {expected}"))?;
+            let event: Value = serde_json::from_str(&line)?;
+            anyhow::ensure!(event["event"] == expected, "expected {expected}, got {event}");
+            Ok(event)
+        };
+        assert_eq!(event("connected").await?["reason"], "Success");
+        event("published").await?;
+        let shadow = server.get(&format!("/api/v1/devices/{device}")).await?;
+        assert_eq!(shadow["reported"]["soc"]["value"], 55.0, "version {version}: {shadow}");
+        let id = format!("c-paho-{version}");
+        command(&server, &device, &id).await?;
+        assert_eq!(event("command").await?["commandId"], id.as_str());
+        let record = until_acknowledged(&server, &id).await?;
+        assert_eq!(record["result"]["power"], 50.0);
+        assert!(process.wait().await?.success());
+    }
+    Ok(())
+}

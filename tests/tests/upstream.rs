@@ -1,0 +1,95 @@
+//! Behind a real Mosquitto: telemetry is read with manual acknowledgement, commands go out through it.
+
+use park_tests::{Device, Server, eventually, free_port, tool};
+use serde_json::json;
+use std::{
+    process::{Child, Command, Stdio},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// A broker; killed when dropped.
+struct Mosquitto(Child);
+
+impl Mosquitto {
+    fn start(folder: &std::path::Path, port: u16) -> anyhow::Result<Mosquitto> {
+        let config = folder.join("mosquitto.conf");
+        std::fs::write(
+            &config,
+            format!(
+                "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {}/\nautosave_interval 1\nuser root\n",
+                folder.display()
+            ),
+        )?;
+        let log = std::fs::File::create(folder.join("mosquitto.log"))?;
+        let process = Command::new(tool("mosquitto")?)
+            .arg("-c")
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        Ok(Mosquitto(process))
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[tokio::test]
+async fn devices_behind_a_broker_are_read_and_commanded() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let port = free_port()?;
+    let _broker = Mosquitto::start(folder.path(), port)?;
+    eventually("the broker listens", async || {
+        Ok(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok().map(drop))
+    })
+    .await?;
+    let upstream = format!("mqtt://127.0.0.1:{port}");
+    let server = Server::start(&folder.path().join("data"), &["--mqtt-upstream", &upstream]).await?;
+    server.register("behind-broker", "storage_container").await?;
+
+    let mut device = Device::new(port, "behind-broker", "the broker does not ask");
+    device.connected().await?;
+    device.subscribe("device/behind-broker/control").await?;
+    // The broker acknowledges; the park has it a moment later.
+    device.publish_power(now_ms(), 77.5, 1).await?;
+    let arrived = eventually("the value came through the broker", async || {
+        let shadow = server.get("/api/v1/devices/behind-broker").await?;
+        Ok((shadow["reported"]["power"]["value"] == 77.5).then_some(()))
+    });
+    tokio::select! {
+        result = arrived => result?,
+        error = async { loop { if let Err(error) = device.poll().await { break error } } } => return Err(error),
+    }
+
+    let body = json!({
+        "deviceId": "behind-broker", "commandId": "c-upstream", "command": "setPower", "timestamp": now_ms(),
+        "parameters": {"power": 20.0, "duration": 600},
+    });
+    server.post("/api/v1/device/control", &body).await?;
+    let (_, delivery) = device.message().await?;
+    assert_eq!(delivery["commandId"], "c-upstream");
+    let answer =
+        json!({"deviceId": "behind-broker", "commandId": "c-upstream", "status": "done", "reason": null, "result": null});
+    device
+        .client
+        .publish("device/behind-broker/control/ack", rumqttc::QoS::AtLeastOnce, false, answer.to_string())
+        .await?;
+    let acknowledged = eventually("the command is acknowledged", async || {
+        let record = server.get("/api/v1/commands/c-upstream").await?;
+        Ok((record["status"] == "acknowledged").then_some(()))
+    });
+    tokio::select! {
+        result = acknowledged => result,
+        error = async { loop { if let Err(error) = device.poll().await { break error } } } => Err(error),
+    }
+}
