@@ -43,6 +43,7 @@ CREATE TABLE commands (
     body TEXT NOT NULL
 );
 CREATE INDEX commands_device ON commands (device_id, queued_at);
+CREATE INDEX commands_queued ON commands (queued_at);
 CREATE INDEX commands_open ON commands (queued_at) WHERE status IN ('queued', 'sent');
 
 -- `open` is 1 while the alarm is active or nobody has acknowledged it.

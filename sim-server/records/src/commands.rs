@@ -8,6 +8,7 @@ use crate::{
 use shared::{
     command::CommandRecord,
     id::{CommandId, DeviceId},
+    time::Timestamp,
 };
 
 /// What became of a new journal entry. It lives for one `match`, so its size does not matter.
@@ -89,6 +90,21 @@ impl Records {
             .fetch_all(pool)
             .await
             .map_err(database("reading the open commands"))?
+        });
+        rows.iter().map(|(id, body)| decode("command", id, body)).collect()
+    }
+
+    /// Commands queued since then that devices said they obeyed, oldest first: what they may still be following.
+    pub async fn acknowledged_commands(&self, since: Timestamp) -> Result<Vec<CommandRecord>, RecordsError> {
+        let rows: Vec<(String, String)> = on_reader!(self, pool => {
+            sqlx::query_as(
+                "SELECT command_id, body FROM commands WHERE status = 'acknowledged' AND queued_at >= $1
+                 ORDER BY queued_at, command_id",
+            )
+            .bind(since.0)
+            .fetch_all(pool)
+            .await
+            .map_err(database("reading the acknowledged commands"))?
         });
         rows.iter().map(|(id, body)| decode("command", id, body)).collect()
     }

@@ -113,6 +113,8 @@ async fn open_commands_are_those_that_have_not_ended(place: &Place) {
         by_status.push(record);
     }
     assert_eq!(records.open_commands().await.unwrap(), by_status[..2]);
+    assert_eq!(records.acknowledged_commands(NOW).await.unwrap(), by_status[2..3]);
+    assert_eq!(records.acknowledged_commands(Timestamp(NOW.0 + 3)).await.unwrap(), []);
     let unknown = records.update_command(&command("none", "bess-01", 0)).await;
     assert!(matches!(unknown, Err(RecordsError::NotFound { what: "command", .. })), "{unknown:?}");
 }
