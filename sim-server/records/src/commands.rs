@@ -69,6 +69,25 @@ impl Records {
         }
     }
 
+    /// Writes several commands' new states: all or none. One that was pruned meanwhile is passed over.
+    pub async fn update_commands(&self, records: &[CommandRecord]) -> Result<(), RecordsError> {
+        const DOING: &str = "journaling commands' states";
+        on_writer!(self, pool => {
+            let mut transaction = pool.begin().await.map_err(database(DOING))?;
+            for record in records {
+                sqlx::query("UPDATE commands SET status = $1, body = $2 WHERE command_id = $3")
+                    .bind(record.status.as_str())
+                    .bind(encode("a command", record)?)
+                    .bind(record.request.command_id.as_str())
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(database(DOING))?;
+            }
+            transaction.commit().await.map_err(database(DOING))?;
+        });
+        Ok(())
+    }
+
     pub async fn command(&self, id: &CommandId) -> Result<Option<CommandRecord>, RecordsError> {
         let body: Option<String> = on_reader!(self, pool => {
             sqlx::query_scalar("SELECT body FROM commands WHERE command_id = $1")
