@@ -1,1 +1,56 @@
-//! Registry, shadows, data quality, alarms and the command queue
+//! The twin: what the park knows of its devices, now.
+//!
+//! In come payloads, acknowledgements and connections (from the gateway), commands (from people and the plan) and
+//! the passing of time; out go durable readings (to `history`), shadows and live points (to clients), alarms, and
+//! command deliveries (to the gateway).
+//!
+//! ```text
+//! payload → parse → check → history.append (durable) → live table → alarms → a result per item
+//! command → validate → journal (durable) → queue → Connection::deliveries → device → acknowledge → journal
+//! ```
+//!
+//! The rules are pure and synchronous: [`check`] judges an item, [`AlarmBook`] and [`CommandQueue`] take an input and
+//! `now` and answer with what must happen. [`Twin`] is the thin shell that locks them, does the I/O they ask for and
+//! keeps the order. Nothing here reads a clock except [`TwinOptions::clock`], used by [`Twin::run`] and views of age.
+//!
+//! Metric handles are taken when a twin opens: install the recorder first.
+
+mod alarm_text;
+mod alarms;
+mod check;
+mod commands;
+mod control;
+mod error;
+mod ingest;
+mod live;
+mod meters;
+mod model;
+mod outbox;
+mod presence;
+mod registration;
+mod registry;
+mod setpoint;
+mod shadow;
+mod tick;
+mod twin;
+mod validate;
+mod watch;
+
+#[cfg(test)]
+mod flows;
+#[cfg(test)]
+mod test_park;
+
+pub use alarms::{AlarmBook, AlarmChange, AlarmInput, AlarmOptions, Subject};
+pub use check::{Accepted, ItemResult, Sender, TimeWindow, check};
+pub use commands::{Backoff, CommandInput, CommandOutput, CommandQueue, ConnectionId};
+pub use control::Connection;
+pub use error::{CommandRefusal, TwinError};
+pub use live::LiveTable;
+pub use model::{MeasurementRules, ModelRules};
+pub use records::{DeviceRecord, DeviceSecret};
+pub use registry::{DeviceEntry, Registry};
+pub use setpoint::{Desired, SetPoints};
+pub use shadow::{Delta, DeviceSummary, Shadow};
+pub use twin::{Twin, TwinChange, TwinOptions};
+pub use validate::validate_command;

@@ -1,0 +1,270 @@
+//! The live flow: a payload comes in, is judged, becomes durable, and only then changes what the twin shows.
+//!
+//! Many payloads are under way at once; each waits for the disk alone. Nothing is applied before it is durable.
+
+use crate::{
+    alarms::{AlarmInput, Subject},
+    check::{ItemResult, Sender, TimeWindow, check},
+    registry::DeviceEntry,
+    twin::{Inner, Twin, to_the_end},
+};
+use history::{AppendError, PointBatch};
+use shared::{
+    telemetry::{
+        DataItem, DeviceEvent, Quality, Reading, Refusal, RefusalCode, parse_data_items, parse_events,
+    },
+    time::Timestamp,
+};
+use std::{collections::HashMap, ops::Range, sync::Arc};
+
+/// What is on its way to the disk, and then to the live table.
+struct Batch {
+    kept: Vec<Kept>,
+    readings: Vec<(u16, Reading)>,
+    /// Handed in by the device itself, just now.
+    first_hand: bool,
+}
+
+/// An item on its way: its device, and where its readings lie in the batch.
+struct Kept {
+    entry: Arc<DeviceEntry>,
+    timestamp: Timestamp,
+    readings: Range<usize>,
+}
+
+impl Twin {
+    /// Takes a data payload. `Ok` has a result per item, in order, and every accepted point is durable.
+    ///
+    /// `Err` is a payload that is no JSON object or array, or a store that cannot take it
+    /// ([`RefusalCode::Busy`], [`RefusalCode::StorageFailed`]): then nothing of it was kept, and it may be sent again.
+    pub async fn ingest(
+        &self,
+        sender: &Sender,
+        payload: &[u8],
+        now: Timestamp,
+    ) -> Result<Vec<ItemResult>, Refusal> {
+        let inner = &self.inner;
+        let items = parse_data_items(payload).map_err(|refusal| inner.count(refusal))?;
+        let window = inner.window(now);
+        let mut batch = Batch {
+            kept: Vec::with_capacity(items.len()),
+            readings: Vec::new(),
+            first_hand: matches!(sender, Sender::Device(_)),
+        };
+        let results: Vec<ItemResult> =
+            items.into_iter().map(|item| inner.judge(item, sender, &window, &mut batch)).collect();
+        if !batch.kept.is_empty() {
+            let inner = self.inner.clone();
+            to_the_end(async move { inner.store(batch, now).await }).await?;
+        }
+        Ok(results)
+    }
+
+    /// Takes a payload of device events, each kept once by its id. One that is not mere information raises an alarm.
+    pub async fn ingest_event(
+        &self,
+        sender: &Sender,
+        payload: &[u8],
+        now: Timestamp,
+    ) -> Result<Vec<Result<(), Refusal>>, Refusal> {
+        let items = parse_events(payload).map_err(|refusal| self.inner.count(refusal))?;
+        let alone = items.len() == 1 && !payload.trim_ascii_start().starts_with(b"[");
+        let mut results = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            let field = |name: &str| if alone { name.to_owned() } else { format!("[{index}].{name}") };
+            let result = match item.and_then(|event| self.inner.judge_event(event, sender, now, field)) {
+                Ok((entry, event)) => {
+                    let inner = self.inner.clone();
+                    to_the_end(async move { inner.keep_event(&entry, &event, now).await }).await
+                }
+                Err(refusal) => Err(refusal),
+            };
+            results.push(result.map_err(|refusal| self.inner.count(refusal)));
+        }
+        Ok(results)
+    }
+}
+
+impl Inner {
+    fn count(&self, refusal: Refusal) -> Refusal {
+        self.meters.refused(refusal.code);
+        refusal
+    }
+
+    fn window(&self, now: Timestamp) -> TimeWindow {
+        TimeWindow {
+            oldest: Timestamp(now.0.saturating_sub(self.options.retention_ms).max(0)),
+            newest: Timestamp(now.0.saturating_add(self.options.ahead_ms)),
+        }
+    }
+
+    fn judge(
+        &self,
+        item: Result<DataItem<'_>, Refusal>,
+        sender: &Sender,
+        window: &TimeWindow,
+        batch: &mut Batch,
+    ) -> ItemResult {
+        let item = match item {
+            Ok(item) => item,
+            Err(refusal) => return ItemResult { device: None, result: Err(self.count(refusal)) },
+        };
+        let start = batch.readings.len();
+        match check(&item, sender, &self.registry, window, &mut batch.readings) {
+            Ok((entry, accepted)) => {
+                let device = Some(entry.id().clone());
+                let readings = start..batch.readings.len();
+                batch.kept.push(Kept { entry, timestamp: item.timestamp, readings });
+                ItemResult { device, result: Ok(accepted) }
+            }
+            Err(refusal) => ItemResult {
+                device: self.registry.get(&item.device_id).map(|entry| entry.id().clone()),
+                result: Err(self.count(refusal)),
+            },
+        }
+    }
+
+    async fn store(&self, batch: Batch, now: Timestamp) -> Result<(), Refusal> {
+        let mut points = PointBatch::with_capacity(batch.readings.len());
+        for kept in &batch.kept {
+            let ids = kept.entry.series_ids(&self.history);
+            for (measurement, reading) in &batch.readings[kept.readings.clone()] {
+                // Checked values and instants; a store that thinks otherwise has the last word.
+                let pushed = points.push(ids[usize::from(*measurement)], *reading);
+                pushed.map_err(|e| self.count(not_stored(&e.into())))?;
+            }
+        }
+        self.history.append_batch(points).await.map_err(|e| self.count(not_stored(&e)))?;
+        self.apply(&batch, now);
+        Ok(())
+    }
+
+    /// The batch is durable: now it may be seen.
+    fn apply(&self, batch: &Batch, now: Timestamp) {
+        let out_of_range = batch.readings.iter().filter(|(_, r)| r.quality == Quality::OutOfRange).count();
+        self.meters.points.increment(batch.readings.len() as u64);
+        if out_of_range > 0 {
+            self.meters.out_of_range.increment(out_of_range as u64);
+        }
+        let mut at_fault: Vec<(&DeviceEntry, u16, Reading)> = Vec::new();
+        // Alone in its payload is the common case and needs no map.
+        let mut newest: HashMap<u32, (&DeviceEntry, Timestamp)> = HashMap::new();
+        for kept in &batch.kept {
+            let entry = kept.entry.as_ref();
+            let fresh = self.is_fresh(entry, kept.timestamp, now);
+            self.live.apply(
+                entry.first_point,
+                batch.readings[kept.readings.clone()].iter().copied(),
+                |measurement, reading| {
+                    let rules = &entry.rules.measurements[usize::from(measurement)];
+                    let is_fault =
+                        reading.quality == Quality::OutOfRange || rules.violated(reading.value).is_some();
+                    if fresh && is_fault {
+                        at_fault.push((entry, measurement, reading));
+                    }
+                },
+            );
+            if batch.kept.len() == 1 {
+                self.seen(entry, kept.timestamp, batch.first_hand, now);
+            } else {
+                let (_, known) = newest.entry(entry.first_point).or_insert((entry, kept.timestamp));
+                *known = kept.timestamp.max(*known);
+            }
+        }
+        for (entry, newest) in newest.into_values() {
+            self.seen(entry, newest, batch.first_hand, now);
+        }
+        if !at_fault.is_empty() {
+            let mut book = self.alarms.lock();
+            for (entry, measurement, reading) in at_fault {
+                let rules = &entry.rules.measurements[usize::from(measurement)];
+                let input = AlarmInput::Value { subject: entry.subject(), rules, reading };
+                self.publish_alarms(book.handle(input, now));
+            }
+        }
+    }
+
+    /// A value too old to say anything about now is history: it raises no alarm.
+    fn is_fresh(&self, entry: &DeviceEntry, timestamp: Timestamp, now: Timestamp) -> bool {
+        now.since(timestamp) <= entry.rules.offline_after_ms.max(self.delayed_after_ms())
+    }
+
+    /// What a device's data say about the device: it is there, and on time or not. `newest` is the instant of the
+    /// newest of them.
+    fn seen(&self, entry: &DeviceEntry, newest: Timestamp, first_hand: bool, now: Timestamp) {
+        let is_news = entry.presence.reported(newest);
+        // What a third party hands in says the device was there when it measured.
+        let alive_at = if first_hand { now } else { newest.min(now) };
+        if now.since(alive_at) <= entry.rules.offline_after_ms {
+            self.heard(entry, alive_at, now);
+        } else {
+            entry.presence.heard_long_ago(alive_at);
+        }
+        let late_ms = now.since(newest);
+        if late_ms <= self.delayed_after_ms() {
+            entry.presence.was_on_time(now);
+        } else if (first_hand || is_news) && entry.presence.was_late(now) {
+            let input = AlarmInput::Late { subject: entry.subject(), late_ms };
+            self.publish_alarms(self.alarms.lock().handle(input, now));
+        }
+    }
+
+    /// The device was alive at `at`: it is online, and an alarm about its silence is over.
+    pub(crate) fn heard(&self, entry: &DeviceEntry, at: Timestamp, now: Timestamp) {
+        if entry.presence.heard(at) {
+            self.meters.online.increment(1.0);
+            self.publish_alarms(self.alarms.lock().handle(AlarmInput::Heard { device: entry.id() }, now));
+            self.announce_presence(entry);
+        }
+    }
+
+    fn judge_event(
+        &self,
+        event: DeviceEvent,
+        sender: &Sender,
+        now: Timestamp,
+        field: impl Fn(&str) -> String,
+    ) -> Result<(Arc<DeviceEntry>, DeviceEvent), Refusal> {
+        let entry = sender.may_speak_for(&self.registry, event.device_id.as_str(), || field("deviceId"))?;
+        self.window(now).check(event.timestamp, || field("timestamp"))?;
+        if matches!(sender, Sender::Device(_)) {
+            self.heard(&entry, now, now);
+        }
+        Ok((entry, event))
+    }
+
+    async fn keep_event(
+        &self,
+        entry: &DeviceEntry,
+        event: &DeviceEvent,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let failed = |e: records::RecordsError| {
+            tracing::error!(device = %entry.id(), "an event could not be kept: {e}");
+            Refusal::new(RefusalCode::StorageFailed, "", "the records could not be written")
+        };
+        if !self.records.insert_event(event, now).await.map_err(failed)? {
+            return Ok(());
+        }
+        self.meters.events.increment(1);
+        let name = entry.rules.model.events.iter().find(|e| e.id == event.kind).map(|e| &e.text);
+        let input = AlarmInput::Event { subject: entry.subject(), name, event };
+        self.publish_alarms(self.alarms.lock().handle(input, now));
+        self.flush_alarms().await.map_err(failed)
+    }
+}
+
+impl DeviceEntry {
+    pub(crate) fn subject(&self) -> Subject<'_> {
+        Subject { device: self.id(), name: &self.record.name }
+    }
+}
+
+fn not_stored(e: &AppendError) -> Refusal {
+    match e {
+        AppendError::Busy => {
+            Refusal::new(RefusalCode::Busy, "", "too much is waiting for the disk; send again")
+        }
+        other => Refusal::new(RefusalCode::StorageFailed, "", other.to_string()),
+    }
+}

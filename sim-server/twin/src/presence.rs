@@ -1,0 +1,124 @@
+//! Whether a device is there: when it was last heard, whether it ever reported, whether its data are on time.
+//!
+//! Written by every payload, so atomics and no lock.
+
+use shared::time::Timestamp;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+
+/// Stands for "never" in the atomics.
+const NEVER: i64 = i64::MIN;
+
+#[derive(Debug)]
+pub(crate) struct PresenceState {
+    last_seen: AtomicI64,
+    newest_data: AtomicI64,
+    online: AtomicBool,
+    /// Whether its silence was told since it was last heard.
+    silence_told: AtomicBool,
+    last_on_time: AtomicI64,
+    last_late: AtomicI64,
+}
+
+impl PresenceState {
+    pub(crate) fn new() -> Self {
+        Self {
+            last_seen: AtomicI64::new(NEVER),
+            newest_data: AtomicI64::new(NEVER),
+            online: AtomicBool::new(false),
+            silence_told: AtomicBool::new(false),
+            last_on_time: AtomicI64::new(NEVER),
+            last_late: AtomicI64::new(NEVER),
+        }
+    }
+
+    /// The device was alive at `at`. Whether that brought it back online.
+    pub(crate) fn heard(&self, at: Timestamp) -> bool {
+        self.last_seen.fetch_max(at.0, Relaxed);
+        let is_back = !self.online.load(Relaxed) && !self.online.swap(true, Relaxed);
+        if is_back {
+            self.silence_told.store(false, Relaxed);
+        }
+        is_back
+    }
+
+    /// Whether the device's silence is news.
+    pub(crate) fn tell_silence(&self) -> bool {
+        !self.silence_told.swap(true, Relaxed)
+    }
+
+    /// The device was alive at `at`, too long ago to count as online.
+    pub(crate) fn heard_long_ago(&self, at: Timestamp) {
+        self.last_seen.fetch_max(at.0, Relaxed);
+    }
+
+    pub(crate) fn has_reported(&self) -> bool {
+        self.newest_data.load(Relaxed) != NEVER
+    }
+
+    /// The device measured something at `at`; whether that is newer than all it measured before.
+    pub(crate) fn reported(&self, at: Timestamp) -> bool {
+        self.newest_data.fetch_max(at.0, Relaxed) < at.0
+    }
+
+    pub(crate) fn is_online(&self) -> bool {
+        self.online.load(Relaxed)
+    }
+
+    pub(crate) fn last_seen(&self) -> Option<Timestamp> {
+        Some(self.last_seen.load(Relaxed)).filter(|&at| at != NEVER).map(Timestamp)
+    }
+
+    /// Goes offline when silent since before `heard_after`; whether that changed anything.
+    pub(crate) fn fall_silent(&self, heard_after: Timestamp) -> bool {
+        if self.last_seen.load(Relaxed) > heard_after.0 || !self.online.swap(false, Relaxed) {
+            return false;
+        }
+        // A payload may have come in between; it saw the device online and announced nothing.
+        if self.last_seen.load(Relaxed) > heard_after.0 {
+            self.online.store(true, Relaxed);
+            return false;
+        }
+        true
+    }
+
+    pub(crate) fn was_on_time(&self, now: Timestamp) {
+        self.last_on_time.store(now.0, Relaxed);
+    }
+
+    /// Late data came; whether they count as delayed, which takes a device that was on time before.
+    pub(crate) fn was_late(&self, now: Timestamp) -> bool {
+        self.last_late.store(now.0, Relaxed);
+        self.last_on_time.load(Relaxed) != NEVER
+    }
+
+    /// Whether the last data were on time.
+    pub(crate) fn is_on_time(&self) -> bool {
+        self.last_on_time.load(Relaxed) > self.last_late.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_comes_online_once_and_falls_silent_once() {
+        let presence = PresenceState::new();
+        assert!(presence.heard(Timestamp(100)));
+        assert!(!presence.heard(Timestamp(200)));
+        assert!(!presence.fall_silent(Timestamp(150)), "heard after that");
+        assert!(presence.fall_silent(Timestamp(200)));
+        assert!(!presence.fall_silent(Timestamp(200)));
+        assert!(presence.heard(Timestamp(300)));
+    }
+
+    #[test]
+    fn only_a_device_that_was_on_time_can_be_delayed() {
+        let presence = PresenceState::new();
+        assert!(!presence.was_late(Timestamp(1)));
+        presence.was_on_time(Timestamp(2));
+        assert!(presence.is_on_time());
+        assert!(presence.was_late(Timestamp(3)));
+        assert!(!presence.is_on_time());
+    }
+}

@@ -1,0 +1,65 @@
+//! Alarms in the live twin: what changes is shown at once and written soon; what a person does is written first.
+
+use crate::{
+    alarms::{AlarmChange, AlarmInput},
+    error::TwinError,
+    twin::{Inner, Twin, TwinChange},
+};
+use records::RecordsError;
+use shared::{
+    alarm::{Alarm, AlarmKind},
+    id::AlarmId,
+    text::Text,
+    time::Timestamp,
+};
+
+impl Twin {
+    /// Alarms that are active or not acknowledged, oldest first.
+    pub fn open_alarms(&self) -> Vec<Alarm> {
+        self.inner.alarms.lock().open().cloned().collect()
+    }
+
+    /// A person has seen an alarm; written before this returns. Acknowledging twice changes nothing.
+    pub async fn acknowledge_alarm(
+        &self,
+        id: &AlarmId,
+        who: &str,
+        now: Timestamp,
+    ) -> Result<Alarm, TwinError> {
+        let alarm = {
+            let mut book = self.inner.alarms.lock();
+            let before = book.get(id).cloned().ok_or_else(|| TwinError::UnknownAlarm(id.clone()))?;
+            let changes = book.handle(AlarmInput::Acknowledge { id, who }, now);
+            let alarm = changes.first().map_or(before, |change| change.alarm().clone());
+            self.inner.publish_alarms(changes);
+            alarm
+        };
+        self.inner.flush_alarms().await?;
+        Ok(alarm)
+    }
+
+    /// A condition of the park itself: raised, told again with another text, or (with `None`) cleared.
+    pub async fn park_alarm(&self, kind: AlarmKind, active: Option<(Text, Option<f64>)>, now: Timestamp) {
+        let mut book = self.inner.alarms.lock();
+        let changes = book.handle(AlarmInput::Park { kind, active }, now);
+        self.inner.publish_alarms(changes);
+    }
+}
+
+impl Inner {
+    /// Called while the book is locked, so that the newest state is the one that is written.
+    pub(crate) fn publish_alarms(&self, changes: Vec<AlarmChange>) {
+        if changes.is_empty() {
+            return;
+        }
+        for change in changes {
+            let alarm = change.alarm();
+            self.alarm_outbox.put(alarm.id.clone(), alarm.clone());
+        }
+        self.announce(TwinChange::Alarms);
+    }
+
+    pub(crate) async fn flush_alarms(&self) -> Result<(), RecordsError> {
+        self.alarm_outbox.flush(async |alarms| self.records.save_alarms(&alarms).await).await
+    }
+}
