@@ -23,9 +23,11 @@ struct Control {
 }
 
 pub(crate) fn router(token: String, history: History, records: Records) -> Router {
-    Router::new()
-        .route(BACKUP_PATH, post(make_backup))
-        .with_state(Arc::new(Control { token, history, records }))
+    Router::new().route(BACKUP_PATH, post(make_backup)).with_state(Arc::new(Control {
+        token,
+        history,
+        records,
+    }))
 }
 
 async fn make_backup(

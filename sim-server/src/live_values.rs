@@ -1,6 +1,9 @@
 //! The twin as the planner sees it.
 
-use shared::{id::DeviceId, telemetry::{Origin, Reading}};
+use shared::{
+    id::DeviceId,
+    telemetry::{Origin, Reading},
+};
 use twin::Twin;
 use vpp::LiveValues;
 

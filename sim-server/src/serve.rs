@@ -1,7 +1,11 @@
 //! `sim-server serve`: opens the stores, wires the crates, listens, and stops in order.
 
 use crate::{
-    admin, cli::ServeArgs, control, data_folder::{DataFolder, random_key, write_private}, live_values::TwinValues,
+    admin,
+    cli::ServeArgs,
+    control,
+    data_folder::{DataFolder, random_key, write_private},
+    live_values::TwinValues,
     scene_folder, watchdog,
 };
 use anyhow::{Context, bail};
@@ -114,10 +118,8 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     SavedOptions { database: args.database.clone() }.write(&data)?;
     admin::ensure_admin(&records, &data, args.admin_password.as_deref(), now).await?;
 
-    let twin_options = TwinOptions {
-        retention_ms: i64::from(args.retention_days) * DAY_MS,
-        ..TwinOptions::default()
-    };
+    let twin_options =
+        TwinOptions { retention_ms: i64::from(args.retention_days) * DAY_MS, ..TwinOptions::default() };
     let twin = Twin::open(Arc::clone(&scene), history.clone(), records.clone(), twin_options, now)
         .await
         .context("opening the twin")?;
@@ -129,10 +131,8 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let live = Arc::new(TwinValues(twin.clone()));
     let energy = EnergyBook::new(park, history.clone(), live.clone(), now);
     let (set_points, mut set_points_out) = mpsc::channel(WAITING_SET_POINTS);
-    let options =
-        VppOptions { plan_every: Duration::from_secs(args.plan_every), ..VppOptions::default() };
-    let (vpp, plan_loop) =
-        Vpp::new(energy.clone(), history.clone(), live, set_points, options, now);
+    let options = VppOptions { plan_every: Duration::from_secs(args.plan_every), ..VppOptions::default() };
+    let (vpp, plan_loop) = Vpp::new(energy.clone(), history.clone(), live, set_points, options, now);
 
     let shutdown = CancellationToken::new();
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
@@ -150,9 +150,11 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         device_api: gateway::openapi(),
         clock,
     });
-    let router = api::router(state)
-        .merge(gateway::device_router(twin.clone()))
-        .merge(control::router(control_token, history.clone(), records.clone()));
+    let router = api::router(state).merge(gateway::device_router(twin.clone())).merge(control::router(
+        control_token,
+        history.clone(),
+        records.clone(),
+    ));
     spawn(&mut tasks, {
         let (stop, service) = (shutdown.clone(), router.into_make_service_with_connect_info::<SocketAddr>());
         async move { Ok(axum::serve(http, service).with_graceful_shutdown(stop.cancelled_owned()).await?) }
@@ -178,10 +180,7 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     spawn(&mut tasks, {
         let (stop, plans, twin) = (shutdown.clone(), vpp.watch(), twin.clone());
         async move {
-            tokio::join!(
-                plan_loop.run(clock, stop.clone()),
-                watchdog::watch_plans(twin, plans, clock, stop)
-            );
+            tokio::join!(plan_loop.run(clock, stop.clone()), watchdog::watch_plans(twin, plans, clock, stop));
             Ok(())
         }
     });

@@ -39,7 +39,12 @@ pub(crate) async fn watch_plans(
 }
 
 /// Raises and clears the alarm of a disk that is filling up.
-pub(crate) async fn watch_disk(twin: Twin, data: PathBuf, clock: fn() -> Timestamp, shutdown: CancellationToken) {
+pub(crate) async fn watch_disk(
+    twin: Twin,
+    data: PathBuf,
+    clock: fn() -> Timestamp,
+    shutdown: CancellationToken,
+) {
     let least_mb = twin.scene().alarms.disk_free_min_mb;
     let mut every = tokio::time::interval(DISK_EVERY);
     loop {

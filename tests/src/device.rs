@@ -22,7 +22,10 @@ pub enum Outcome {
     /// The publish with this tag is durable.
     Acknowledged(i64),
     /// A message on a subscribed topic.
-    Message { topic: String, payload: Value },
+    Message {
+        topic: String,
+        payload: Value,
+    },
     Other,
 }
 

@@ -121,10 +121,7 @@ impl Server {
         );
         let data = self.get(&path).await?;
         let points = data["points"].as_array().context("no points in the history")?;
-        points
-            .iter()
-            .map(|p| Ok((p[0].as_i64().context("time")?, p[1].as_f64().context("value")?)))
-            .collect()
+        points.iter().map(|p| Ok((p[0].as_i64().context("time")?, p[1].as_f64().context("value")?))).collect()
     }
 
     /// `kill -9`, then the same server again on the same data and ports.

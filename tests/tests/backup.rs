@@ -1,7 +1,11 @@
 //! A backup made while the server runs and takes data in, restored elsewhere, holds what was acknowledged before it.
 
 use park_tests::{Device, Outcome, Server, binary};
-use std::{path::Path, process::Command, time::{SystemTime, UNIX_EPOCH}};
+use std::{
+    path::Path,
+    process::Command,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 fn run(args: &[&str], folder: (&str, &Path), second: (&str, &Path)) -> anyhow::Result<()> {
     let output = Command::new(binary("sim-server")?)
@@ -18,9 +22,10 @@ fn run(args: &[&str], folder: (&str, &Path), second: (&str, &Path)) -> anyhow::R
 #[tokio::test]
 async fn a_backup_of_a_running_server_restores() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let (data, copy, again) = (folder.path().join("data"), folder.path().join("copy"), folder.path().join("again"));
+    let (data, copy, again) =
+        (folder.path().join("data"), folder.path().join("copy"), folder.path().join("again"));
     let server = Server::start(&data, &[]).await?;
-    let secret = server.register("backup-test", "building_meter").await?;
+    let secret = server.register("backup-test", "feeder-meter").await?;
     let mut device = Device::new(server.mqtt, "backup-test", &secret);
     device.connected().await?;
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;

@@ -27,8 +27,8 @@ async fn sync(server: &Server, secret: &str, body: Vec<u8>) -> anyhow::Result<(u
 async fn each_fault_over_http_is_named() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let server = Server::start(folder.path(), &[]).await?;
-    let secret = server.register("bad-test", "building_meter").await?;
-    server.register("other", "building_meter").await?;
+    let secret = server.register("bad-test", "feeder-meter").await?;
+    server.register("other", "feeder-meter").await?;
     let now = now_ms();
     let item = |device: &str, timestamp: i64, data: Value| {
         json!({"deviceId": device, "timestamp": timestamp, "data": data}).to_string().into_bytes()
@@ -41,7 +41,12 @@ async fn each_fault_over_http_is_named() -> anyhow::Result<()> {
         ("NaN", item("bad-test", now, json!({"power": "NaN"})), 422, "NOT_FINITE"),
         ("unknown measurement", item("bad-test", now, json!({"mood": 1})), 422, "UNKNOWN_MEASUREMENT"),
         ("too old", item("bad-test", now - 2000 * day, json!({"power": 1})), 422, "TIMESTAMP_TOO_OLD"),
-        ("too far ahead", item("bad-test", now + 3_600_000, json!({"power": 1})), 422, "TIMESTAMP_TOO_FAR_AHEAD"),
+        (
+            "too far ahead",
+            item("bad-test", now + 3_600_000, json!({"power": 1})),
+            422,
+            "TIMESTAMP_TOO_FAR_AHEAD",
+        ),
         ("empty", item("bad-test", now, json!({})), 422, "EMPTY_DATA"),
     ] {
         let (got, answer) = sync(&server, &secret, body).await?;
@@ -97,12 +102,14 @@ async fn bad_tokens_and_roles_are_refused() -> anyhow::Result<()> {
 async fn garbage_and_half_open_sockets_disturb_nobody() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let server = Server::start(folder.path(), &[]).await?;
-    let secret = server.register("good", "building_meter").await?;
+    let secret = server.register("good", "feeder-meter").await?;
     let mut half_open = Vec::new();
     for _ in 0..200 {
         half_open.push(tokio::net::TcpStream::connect(("127.0.0.1", server.mqtt)).await?);
     }
-    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 64], &[0x10, 0xff, 0xff, 0xff, 0x7f], &[0x00, 0x00]] {
+    for garbage in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 64], &[0x10, 0xff, 0xff, 0xff, 0x7f], &[0x00, 0x00]]
+    {
         let mut socket = tokio::net::TcpStream::connect(("127.0.0.1", server.mqtt)).await?;
         socket.write_all(garbage).await?;
         let mut rest = Vec::new();
@@ -120,7 +127,7 @@ async fn garbage_and_half_open_sockets_disturb_nobody() -> anyhow::Result<()> {
 async fn what_mqtt_3_cannot_say_comes_on_the_errors_topic() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let server = Server::start(folder.path(), &[]).await?;
-    let secret = server.register("mqtt3", "building_meter").await?;
+    let secret = server.register("mqtt3", "feeder-meter").await?;
     let mut device = Device::new(server.mqtt, "mqtt3", &secret);
     device.connected().await?;
     device.subscribe("device/mqtt3/errors").await?;
@@ -128,7 +135,11 @@ async fn what_mqtt_3_cannot_say_comes_on_the_errors_topic() -> anyhow::Result<()
     assert_eq!(denied, rumqttc::SubscribeReasonCode::Failure);
     for (topic, payload, code) in [
         ("device/mqtt3/data", "{", "MALFORMED_JSON"),
-        ("device/mqtt3/data", r#"{"deviceId":"mqtt3","timestamp":1,"data":{"power":1}}"#, "TIMESTAMP_TOO_OLD"),
+        (
+            "device/mqtt3/data",
+            r#"{"deviceId":"mqtt3","timestamp":1,"data":{"power":1}}"#,
+            "TIMESTAMP_TOO_OLD",
+        ),
         ("device/mqtt3/data", r#"{"deviceId":"other","timestamp":1,"data":{"power":1}}"#, "NOT_YOUR_DEVICE"),
     ] {
         device.client.publish(topic, rumqttc::QoS::AtLeastOnce, false, payload).await?;

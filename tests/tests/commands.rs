@@ -33,7 +33,7 @@ async fn until_status(server: &Server, command_id: &str, status: &str) -> anyhow
 async fn a_command_ends_in_exactly_one_way() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let server = Server::start(folder.path(), &[]).await?;
-    let secret = server.register("bess-test", "storage_container").await?;
+    let secret = server.register("bess-test", "battery-container").await?;
 
     // Away: queued, not sent.
     let body = set_power("bess-test", "c-1", 50.0, 60_000);
@@ -109,7 +109,7 @@ async fn poll_forever(device: &mut Device) -> anyhow::Error {
 async fn impossible_commands_name_what_is_wrong() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let server = Server::start(folder.path(), &[]).await?;
-    server.register("bess-test", "storage_container").await?;
+    server.register("bess-test", "battery-container").await?;
     let good = set_power("bess-test", "x", 1.0, 60_000);
     for (change, status, field) in [
         (json!({"deviceId": "nobody"}), 404, "deviceId"),

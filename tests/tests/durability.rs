@@ -20,7 +20,7 @@ fn now_ms() -> i64 {
 async fn kill_9_under_load_loses_nothing_acknowledged() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let mut server = Server::start(folder.path(), &[]).await?;
-    let secret = server.register("kill-test", "building_meter").await?;
+    let secret = server.register("kill-test", "feeder-meter").await?;
     // One millisecond apart, so that each sample has a key of its own; an hour back, so that none is ahead.
     let start = Timestamp(now_ms() - 3_600_000).0;
     let mut sent = 0i64;
@@ -71,7 +71,7 @@ fn value_of(tag: i64) -> f64 {
 async fn a_restart_brings_shadows_commands_and_alarms_back() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let server = Server::start(folder.path(), &[]).await?;
-    let secret = server.register("restart-test", "building_meter").await?;
+    let secret = server.register("restart-test", "feeder-meter").await?;
     let mut device = Device::new(server.mqtt, "restart-test", &secret);
     device.connected().await?;
     device.publish_power(now_ms(), 123.4, 1).await?;

@@ -20,10 +20,8 @@ const TESTS: &str = "park-tests";
 
 #[test]
 fn every_crate_uses_lower_layers_only() -> anyhow::Result<()> {
-    let metadata = MetadataCommand::new()
-        .manifest_path(park_tests::repository().join("Cargo.toml"))
-        .no_deps()
-        .exec()?;
+    let metadata =
+        MetadataCommand::new().manifest_path(park_tests::repository().join("Cargo.toml")).no_deps().exec()?;
     let layer: BTreeMap<&str, usize> =
         LAYERS.iter().enumerate().flat_map(|(i, names)| names.iter().map(move |&n| (n, i))).collect();
     let members: Vec<&str> = metadata.packages.iter().map(|p| p.name.as_str()).collect();

@@ -27,10 +27,9 @@ async fn a_second_server_on_the_same_data_names_the_holder() -> anyhow::Result<(
 async fn a_port_in_use_is_named_with_its_option() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let first = Server::start(&folder.path().join("first"), &[]).await?;
-    for (http, mqtt, option, port) in [
-        (first.http, free_port()?, "--http", first.http),
-        (free_port()?, first.mqtt, "--mqtt", first.mqtt),
-    ] {
+    for (http, mqtt, option, port) in
+        [(first.http, free_port()?, "--http", first.http), (free_port()?, first.mqtt, "--mqtt", first.mqtt)]
+    {
         let data = folder.path().join(option);
         let log = refusal(&data, http, mqtt).await?;
         assert!(log.contains(&format!("port {port} is in use")) && log.contains(option), "{log}");

@@ -6,14 +6,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[tokio::test]
 async fn a_park_runs_on_postgresql() -> anyhow::Result<()> {
     let Ok(url) = std::env::var("PARK_TEST_POSTGRES") else {
-        anyhow::ensure!(std::env::var_os("CI").is_none(), "PARK_TEST_POSTGRES is not set; scripts/test sets it");
+        anyhow::ensure!(
+            std::env::var_os("CI").is_none(),
+            "PARK_TEST_POSTGRES is not set; scripts/test sets it"
+        );
         eprintln!("skipped: PARK_TEST_POSTGRES is not set; scripts/test starts a PostgreSQL");
         return Ok(());
     };
     let folder = tempfile::tempdir()?;
     let data = folder.path().join("data");
     let server = Server::start(&data, &["--database", &url]).await?;
-    let secret = server.register("pg-test", "building_meter").await?;
+    let secret = server.register("pg-test", "feeder-meter").await?;
     let mut device = Device::new(server.mqtt, "pg-test", &secret);
     device.connected().await?;
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;

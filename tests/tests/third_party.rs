@@ -19,8 +19,12 @@ fn now_ms() -> i64 {
 
 /// Starts a program and gives its lines.
 fn lines_of(mut command: Command) -> anyhow::Result<(Child, Lines<BufReader<ChildStdout>>)> {
-    let mut process =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true).spawn()?;
+    let mut process = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .spawn()?;
     let output = process.stdout.take().ok_or_else(|| anyhow::anyhow!("no output"))?;
     Ok((process, BufReader::new(output).lines()))
 }
@@ -48,7 +52,7 @@ async fn mosquittos_tools_publish_are_commanded_and_answer() -> anyhow::Result<(
     let server = Server::start(folder.path(), &[]).await?;
     for version in ["mqttv311", "mqttv5"] {
         let device = format!("mosquitto-{version}");
-        let secret = server.register(&device, "storage_container").await?;
+        let secret = server.register(&device, "battery-container").await?;
         let with_identity = |program: &str| -> anyhow::Result<Command> {
             let mut command = Command::new(tool(program)?);
             command.args(["-h", "127.0.0.1", "-p", &server.mqtt.to_string(), "-V", version, "-q", "1"]);
@@ -65,7 +69,14 @@ async fn mosquittos_tools_publish_are_commanded_and_answer() -> anyhow::Result<(
         assert_eq!(shadow["reported"]["power"]["value"], 12.5, "{version}: {shadow}");
 
         let mut subscribe = with_identity("mosquitto_sub")?;
-        subscribe.args(["-t", &format!("device/{device}/control"), "-C", "1", "-i", &format!("{device}-ear")]);
+        subscribe.args([
+            "-t",
+            &format!("device/{device}/control"),
+            "-C",
+            "1",
+            "-i",
+            &format!("{device}-ear"),
+        ]);
         let (mut process, mut lines) = lines_of(subscribe)?;
         let id = format!("c-{version}");
         command(&server, &device, &id).await?;
@@ -74,7 +85,8 @@ async fn mosquittos_tools_publish_are_commanded_and_answer() -> anyhow::Result<(
         assert_eq!(delivery["commandId"], id.as_str());
         process.wait().await?;
 
-        let answer = json!({"deviceId": device, "commandId": id, "status": "done", "reason": null, "result": null});
+        let answer =
+            json!({"deviceId": device, "commandId": id, "status": "done", "reason": null, "result": null});
         let mut publish = with_identity("mosquitto_pub")?;
         publish.args(["-t", &format!("device/{device}/control/ack"), "-m", &answer.to_string()]);
         assert!(publish.status().await?.success(), "{version}: the answer failed");
@@ -84,7 +96,10 @@ async fn mosquittos_tools_publish_are_commanded_and_answer() -> anyhow::Result<(
         let mut wrong = Command::new(tool("mosquitto_pub")?);
         wrong.args(["-h", "127.0.0.1", "-p", &server.mqtt.to_string(), "-V", version, "-q", "1"]);
         wrong.args(["-u", &device, "-P", "not-it", "-t", &format!("device/{device}/data"), "-m", "{}"]);
-        assert!(!wrong.stderr(Stdio::null()).status().await?.success(), "{version}: a wrong secret connected");
+        assert!(
+            !wrong.stderr(Stdio::null()).status().await?.success(),
+            "{version}: a wrong secret connected"
+        );
     }
     Ok(())
 }
@@ -101,13 +116,14 @@ async fn paho_publishes_is_commanded_and_answers() -> anyhow::Result<()> {
     let server = Server::start(folder.path(), &[]).await?;
     for version in ["3", "5"] {
         let device = format!("paho-{version}");
-        let secret = server.register(&device, "storage_container").await?;
+        let secret = server.register(&device, "battery-container").await?;
         let mut script = Command::new(&python);
         script.arg(repository().join("tests/paho/device.py"));
         script.args([&server.mqtt.to_string(), &device, &secret, version]);
         let (mut process, mut lines) = lines_of(script)?;
         let mut event = async |expected: &str| -> anyhow::Result<Value> {
-            let line = lines.next_line().await?.ok_or_else(|| anyhow::anyhow!("paho ended before {expected}"))?;
+            let line =
+                lines.next_line().await?.ok_or_else(|| anyhow::anyhow!("paho ended before {expected}"))?;
             let event: Value = serde_json::from_str(&line)?;
             anyhow::ensure!(event["event"] == expected, "expected {expected}, got {event}");
             Ok(event)

@@ -55,7 +55,7 @@ async fn devices_behind_a_broker_are_read_and_commanded() -> anyhow::Result<()> 
     .await?;
     let upstream = format!("mqtt://127.0.0.1:{port}");
     let server = Server::start(&folder.path().join("data"), &["--mqtt-upstream", &upstream]).await?;
-    server.register("behind-broker", "storage_container").await?;
+    server.register("behind-broker", "battery-container").await?;
 
     let mut device = Device::new(port, "behind-broker", "the broker does not ask");
     device.connected().await?;
@@ -78,8 +78,7 @@ async fn devices_behind_a_broker_are_read_and_commanded() -> anyhow::Result<()> 
     server.post("/api/v1/device/control", &body).await?;
     let (_, delivery) = device.message().await?;
     assert_eq!(delivery["commandId"], "c-upstream");
-    let answer =
-        json!({"deviceId": "behind-broker", "commandId": "c-upstream", "status": "done", "reason": null, "result": null});
+    let answer = json!({"deviceId": "behind-broker", "commandId": "c-upstream", "status": "done", "reason": null, "result": null});
     device
         .client
         .publish("device/behind-broker/control/ack", rumqttc::QoS::AtLeastOnce, false, answer.to_string())

@@ -1,7 +1,10 @@
 //! The whole loop: the fleet's devices stream in, the planner plans, set-points go out and are obeyed.
 
 use park_tests::{Server, binary, eventually, repository};
-use std::{fs::File, process::{Child, Command, Stdio}};
+use std::{
+    fs::File,
+    process::{Child, Command, Stdio},
+};
 
 struct Fleet(Child);
 
@@ -74,7 +77,8 @@ async fn the_park_runs_by_plan() -> anyhow::Result<()> {
         eventually(&format!("{id} follows the plan"), async || {
             let shadow = server.get(&format!("/api/v1/devices/{id}")).await?;
             let reported = shadow["reported"]["power"]["value"].as_f64();
-            let desired = shadow["desired"]["power"]["value"].as_f64().or(shadow["desired"]["power"].as_f64());
+            let desired =
+                shadow["desired"]["power"]["value"].as_f64().or(shadow["desired"]["power"].as_f64());
             Ok(match (reported, desired) {
                 (Some(reported), Some(desired)) => ((reported - desired).abs() < 5.0).then_some(()),
                 _ => None,

@@ -111,7 +111,11 @@ mod tests {
         let past = two_weeks();
         let monday = Timestamp::parse("2026-06-15T00:00:00+08:00").unwrap();
         let forecast = load_profile(&past, monday, 96, &zone());
-        assert!((forecast.mean[0] - 100.0).abs() < 61.0, "the weekend's deviation fades: {}", forecast.mean[0]);
+        assert!(
+            (forecast.mean[0] - 100.0).abs() < 61.0,
+            "the weekend's deviation fades: {}",
+            forecast.mean[0]
+        );
         assert!((forecast.mean[40] - 200.0).abs() < 3.0, "{}", forecast.mean[40]);
         assert_eq!(forecast.basis_days, 14);
         let saturday = Timestamp::parse("2026-06-13T00:00:00+08:00").unwrap();

@@ -58,7 +58,8 @@ mod tests {
     #[test]
     fn a_cloudy_hour_after_clear_days_clears_up_in_the_forecast() {
         let step = HOUR_MS / 4;
-        let clear = |i: usize| (((i % 96) as f64 - 24.0) / 48.0 * std::f64::consts::PI).sin().max(0.0) * 1000.0;
+        let clear =
+            |i: usize| (((i % 96) as f64 - 24.0) / 48.0 * std::f64::consts::PI).sin().max(0.0) * 1000.0;
         let noon = 3 * 96 + 48;
         let past_clear: Vec<f64> = (0..noon).map(clear).collect();
         let mut values: Vec<Option<f64>> = past_clear.iter().map(|c| Some(c * 0.9)).collect();

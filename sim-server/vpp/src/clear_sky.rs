@@ -1,6 +1,10 @@
 //! What the park's PV would give under a clear sky: the yardstick the PV forecast scales.
 
-use physics::{clear_sky::{clear_sky_ghi, split_global}, irradiance::{DEFAULT_ALBEDO, Plane, extraterrestrial_dni_w_m2}, pv::PvArray};
+use physics::{
+    clear_sky::{clear_sky_ghi, split_global},
+    irradiance::{DEFAULT_ALBEDO, Plane, extraterrestrial_dni_w_m2},
+    pv::PvArray,
+};
 use shared::{
     scene::{Rating, Scene},
     sun::sun_position,

@@ -120,17 +120,15 @@ impl EnergyBook {
             totals.discharge_kwh += discharge;
             totals.charging_kwh += kwh(Group::Charging);
             totals.load_kwh += kwh(Group::Load);
-            totals.cost_yuan += import * tariff.import_price_at(start, &park.zone)
-                - export * tariff.feed_in_price_per_kwh;
+            totals.cost_yuan +=
+                import * tariff.import_price_at(start, &park.zone) - export * tariff.feed_in_price_per_kwh;
             emitted += intensity.of(WattHours::from_kwh(import)).0;
             storage_losses_kwh +=
                 charge * (1.0 - charge_efficiency) + discharge * (1.0 / discharge_efficiency - 1.0);
         }
         totals.emissions_kg = shared::units::Micrograms(emitted).as_kg();
-        totals.self_sufficiency = self_sufficiency(
-            totals.import_kwh,
-            totals.load_kwh + totals.charging_kwh + storage_losses_kwh,
-        );
+        totals.self_sufficiency =
+            self_sufficiency(totals.import_kwh, totals.load_kwh + totals.charging_kwh + storage_losses_kwh);
         totals
     }
 
@@ -265,7 +263,9 @@ impl EnergyBook {
         let rows = self.rows(start, end, now).await?;
         let sign = if matches!(group, Group::Pv | Group::Wind) { -1.0 } else { 1.0 };
         let values = (0..days * DAY_MS / STEP_MS)
-            .map(|i| rows.get(&(start.0 + i * STEP_MS)).and_then(|row| row[group as usize]).map(|kw| sign * kw))
+            .map(|i| {
+                rows.get(&(start.0 + i * STEP_MS)).and_then(|row| row[group as usize]).map(|kw| sign * kw)
+            })
             .collect();
         Ok(Series { start, step_ms: STEP_MS, values })
     }
@@ -363,4 +363,107 @@ impl EnergyBook {
 /// 1 − import ÷ use, not below 0; absent while nothing was used.
 pub fn self_sufficiency(import_kwh: f64, used_kwh: f64) -> Option<f64> {
     (used_kwh > 0.0).then(|| (1.0 - import_kwh / used_kwh).clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_park;
+    use history::{HistoryOptions, Point};
+    use shared::telemetry::{Quality, Reading};
+
+    struct Fixed;
+
+    impl LiveValues for Fixed {
+        fn reading(&self, device: &DeviceId, measurement: &str) -> Option<Reading> {
+            let value = match (device.as_str(), measurement) {
+                ("grid", "power") => 520.0,
+                ("pv", "power") => -200.0,
+                ("bess", "power") => 100.0,
+                ("bess", "soc") => 40.0,
+                ("charger", "power") => 20.0,
+                ("load", "power") => 590.0,
+                _ => return None,
+            };
+            Some(Reading { value, timestamp: Timestamp(now().0 - 1500), quality: Quality::Good })
+        }
+        fn is_online(&self, _: &DeviceId) -> bool {
+            true
+        }
+        fn devices_online(&self) -> (u32, u32) {
+            (5, 5)
+        }
+        fn is_simulated(&self) -> bool {
+            true
+        }
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::parse("2026-07-13T10:07:30+08:00").unwrap()
+    }
+
+    /// Four samples a quarter hour: 400 kW import, 100 kW PV, storage charging at 50 kW, 450 kW load.
+    async fn book(folder: &std::path::Path) -> EnergyBook {
+        let options = HistoryOptions { folder: folder.to_owned(), ..HistoryOptions::default() };
+        let history = History::open(options).await.unwrap();
+        let midnight = Timestamp::parse("2026-07-13T00:00:00+08:00").unwrap();
+        let points = [("grid", 400.0), ("pv", -100.0), ("bess", 50.0), ("load", 450.0)]
+            .into_iter()
+            .flat_map(|(device, value)| {
+                (midnight.0..now().0).step_by(225_000).map(move |t| Point {
+                    series: SeriesKey {
+                        device: device.parse().unwrap(),
+                        measurement: "power".parse().unwrap(),
+                    },
+                    reading: Reading { value, timestamp: Timestamp(t), quality: Quality::Good },
+                })
+            })
+            .collect();
+        history.append(points).await.unwrap();
+        let park = ParkContext::new(test_park::scene(2000.0)).unwrap();
+        EnergyBook::new(park, history, Arc::new(Fixed), now())
+    }
+
+    #[tokio::test]
+    async fn todays_totals_follow_from_the_curves() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = book(folder.path()).await;
+        book.refresh(now()).await.unwrap();
+        let summary = book.summary(now());
+        let hours = 10.125;
+        let today = summary.today;
+        assert!((today.import_kwh - 400.0 * hours).abs() < 1e-6, "{}", today.import_kwh);
+        assert!((today.pv_kwh - 100.0 * hours).abs() < 1e-6);
+        assert!((today.charge_kwh - 50.0 * hours).abs() < 1e-6);
+        assert!((today.emissions_kg - 400.0 * hours * 0.5827).abs() < 1e-3);
+        // Eight hours of valley, the rest flat.
+        let cost = 400.0 * (8.0 * 0.3 + 2.125 * 0.7);
+        assert!((today.cost_yuan - cost).abs() < 1e-6, "{} {cost}", today.cost_yuan);
+        let used = (450.0 + 50.0 * 0.05) * hours;
+        assert!((today.self_sufficiency.unwrap() - (1.0 - 400.0 * hours / used)).abs() < 1e-9);
+        assert_eq!(summary.month_peak_kw, 400.0);
+    }
+
+    #[tokio::test]
+    async fn the_balance_closes_and_says_how_old_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let summary = book(folder.path()).await.summary(now());
+        assert_eq!(summary.now.pv_kw, 200.0);
+        assert!((summary.now.unaccounted_kw - (520.0 - (590.0 + 20.0 + 100.0 - 200.0))).abs() < 1e-9);
+        assert_eq!(summary.age_ms, 1500);
+        assert_eq!(summary.provenance, Provenance::Simulated);
+        assert_eq!(summary.state_of_charge, Some(0.4));
+    }
+
+    #[tokio::test]
+    async fn a_curve_has_holes_where_nothing_was_measured() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = book(folder.path()).await;
+        let from = Timestamp::parse("2026-07-12T23:00:00+08:00").unwrap();
+        let curve = book.curve(from, Timestamp(from.0 + 2 * HOUR_MS), 900, now()).await.unwrap();
+        assert_eq!(curve.grid_kw[..4], [None; 4]);
+        assert_eq!(curve.grid_kw[4..], [Some(400.0); 4]);
+        assert_eq!(curve.pv_kw[4], Some(100.0));
+        assert!(matches!(book.curve(from, now(), 7, now()).await, Err(VppError::BadStep(7))));
+    }
 }

@@ -15,6 +15,8 @@ pub mod planner;
 pub mod service;
 pub mod set_points;
 pub mod study;
+#[cfg(test)]
+mod test_park;
 mod tracking;
 
 pub use energy_book::EnergyBook;
@@ -44,7 +46,9 @@ pub enum VppError {
     Problem(#[from] optimizer::SolveError),
     #[error("the scene's time zone: {0}")]
     TimeZone(String),
-    #[error("{what} from {from} to {to} in steps of {step_s} s would be {steps} steps; at most {most} are answered")]
+    #[error(
+        "{what} from {from} to {to} in steps of {step_s} s would be {steps} steps; at most {most} are answered"
+    )]
     TooManySteps { what: &'static str, from: i64, to: i64, step_s: u32, steps: i64, most: i64 },
     #[error("step must be at least 60 s and divide a day, got {0} s")]
     BadStep(u32),

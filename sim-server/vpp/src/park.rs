@@ -45,8 +45,7 @@ pub struct ParkContext {
 
 impl ParkContext {
     pub fn new(scene: Arc<Scene>) -> Result<Self, VppError> {
-        let zone =
-            TimeZone::get(&scene.park.time_zone).map_err(|e| VppError::TimeZone(e.to_string()))?;
+        let zone = TimeZone::get(&scene.park.time_zone).map_err(|e| VppError::TimeZone(e.to_string()))?;
         let mut context = Self {
             groups: Groups::of(&scene),
             zone,

@@ -187,8 +187,7 @@ fn by_device(
         .iter()
         .zip(&plan.batteries)
         .map(|(state, planned)| {
-            let power =
-                planned.charge_kw.iter().zip(&planned.discharge_kw).map(|(c, d)| c - d).collect();
+            let power = planned.charge_kw.iter().zip(&planned.discharge_kw).map(|(c, d)| c - d).collect();
             (park.storage[state.unit].device.clone(), power)
         })
         .collect();
@@ -231,9 +230,8 @@ fn view(
         baseline_yuan: None,
         gap: None,
         solve_ms: 0.0,
-        grid_kw: plan.map_or_else(Vec::new, |p| {
-            p.import_kw.iter().zip(&p.export_kw).map(|(i, e)| i - e).collect()
-        }),
+        grid_kw: plan
+            .map_or_else(Vec::new, |p| p.import_kw.iter().zip(&p.export_kw).map(|(i, e)| i - e).collect()),
         load_kw: problem.load_kw.clone(),
         renewable_available_kw: problem.pv_available_kw.clone(),
         renewable_kw: plan.map_or_else(Vec::new, |p| p.pv_kw.clone()),
@@ -257,5 +255,111 @@ fn view(
             })
             .collect(),
         infeasible: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{set_points, test_park};
+    use shared::time::DAY_MS;
+
+    fn flat(kw: f64, now: Timestamp) -> Series {
+        let steps = 14 * DAY_MS / STEP_MS;
+        Series {
+            start: Timestamp(now.floor_to(STEP_MS).0 - steps * STEP_MS),
+            step_ms: STEP_MS,
+            values: vec![Some(kw); steps as usize],
+        }
+    }
+
+    fn inputs(load_kw: f64) -> PlanInputs {
+        let now = Timestamp::parse("2026-07-13T06:05:00+08:00").unwrap();
+        PlanInputs {
+            now,
+            past_load: flat(load_kw, now),
+            past_charging: flat(0.0, now),
+            past_pv: flat(0.0, now),
+            past_wind: flat(0.0, now),
+            storage: vec![StorageState { unit: 0, state_of_charge: 0.5 }],
+            cars: vec![CarState {
+                point: 0,
+                energy_needed_kwh: 40.0,
+                departure: Timestamp(now.0 + 9 * HOUR_MS),
+            }],
+            incurred_peak_kw: 700.0,
+        }
+    }
+
+    fn plan(import_limit_kw: f64, inputs: &PlanInputs) -> (ParkContext, Planned) {
+        let park = ParkContext::new(test_park::scene(import_limit_kw)).unwrap();
+        let sky = ClearSky::of(&park.scene);
+        let planned = make_plan(&park, &sky, inputs, &SolveOptions::default(), &|| 0.0).unwrap();
+        (park, planned)
+    }
+
+    #[test]
+    fn storage_fills_in_the_valley_and_empties_at_the_peak() {
+        let inputs = inputs(600.0);
+        let (park, planned) = plan(2000.0, &inputs);
+        let view = &planned.view;
+        assert_eq!(view.status, PlanStatus::Optimal);
+        assert!(optimizer::check(&planned.problem, &resolve(&planned.problem)).is_empty());
+        let energy_in = |from: i64, to: i64| -> f64 {
+            (0..STEPS)
+                .filter(|s| {
+                    let hour = Timestamp(view.start.0 + *s as i64 * STEP_MS).local(&park.zone).hour();
+                    (from..to).contains(&i64::from(hour))
+                })
+                .map(|s| view.storage_kw[s] * 0.25)
+                .sum()
+        };
+        assert!(energy_in(17, 22) < -300.0, "discharges at the peak: {}", energy_in(17, 22));
+        assert!(energy_in(0, 8) > 100.0, "charges in the valley: {}", energy_in(0, 8));
+        assert!(
+            view.objective_yuan < view.baseline_yuan,
+            "{:?} {:?}",
+            view.objective_yuan,
+            view.baseline_yuan
+        );
+        assert_eq!(planned.basis_days, 14);
+        let soc = view.devices[0].state_of_charge.as_ref().unwrap();
+        assert!(soc.iter().all(|s| (0.1 - 1e-6..=0.9 + 1e-6).contains(s)));
+    }
+
+    fn resolve(problem: &DispatchProblem) -> Plan {
+        match optimizer::solve(problem, &SolveOptions::default()).unwrap() {
+            Outcome::Planned(solution) => solution.plan,
+            Outcome::Infeasible(reasons) => panic!("{reasons:?}"),
+        }
+    }
+
+    #[test]
+    fn set_points_are_the_first_step_within_ratings_and_named_once() {
+        let inputs = inputs(600.0);
+        let (park, planned) = plan(2000.0, &inputs);
+        let devices = planned.devices.unwrap();
+        let points = set_points::of_step(&park, &devices, 0);
+        assert!(points["bess"].abs() <= 250.0 + 1e-6 && (0.0..=60.0 + 1e-6).contains(&points["charger"]));
+        let commands = set_points::commands(&points, 7, inputs.now);
+        assert_eq!(commands.len(), points.len());
+        assert!(commands.iter().all(|c| c.expires_at() > inputs.now && c.command == "setPower"));
+        assert_eq!(
+            commands,
+            set_points::commands(&points, 7, inputs.now),
+            "the same plan is the same commands"
+        );
+    }
+
+    #[test]
+    fn an_import_limit_below_the_load_is_named() {
+        let mut inputs = inputs(600.0);
+        inputs.incurred_peak_kw = 0.0;
+        let (_, planned) = plan(300.0, &inputs);
+        assert_eq!(planned.view.status, PlanStatus::Infeasible);
+        assert!(planned.devices.is_none());
+        let text = &planned.view.infeasible[0];
+        assert!(text.en.contains("import limit 300 kW"), "{}", text.en);
+        assert!(text.zh.contains("购电"), "{}", text.zh);
     }
 }

@@ -188,12 +188,11 @@ impl PlanLoop {
         let options = SolveOptions { time_box_seconds: self.options.solve_limit.as_secs_f64() };
         let (park, sky) = (self.park.clone(), self.sky.clone());
         let started = Instant::now();
-        let planned =
-            tokio::task::spawn_blocking(move || {
-                planner::make_plan(&park, &sky, &inputs, &options, &|| started.elapsed().as_secs_f64())
-            })
-            .await
-            .map_err(|_| VppError::Stopped)??;
+        let planned = tokio::task::spawn_blocking(move || {
+            planner::make_plan(&park, &sky, &inputs, &options, &|| started.elapsed().as_secs_f64())
+        })
+        .await
+        .map_err(|_| VppError::Stopped)??;
         let Planned { mut view, devices, basis_days, .. } = planned;
         self.version += 1;
         view.version = self.version;
@@ -209,7 +208,9 @@ impl PlanLoop {
         );
         match &devices {
             Some(devices) => self.last_set_points = set_points::of_step(&self.park, devices, 0),
-            None => tracing::warn!(reasons = ?view.infeasible, "no feasible plan; set-points stay as they were"),
+            None => {
+                tracing::warn!(reasons = ?view.infeasible, "no feasible plan; set-points stay as they were")
+            }
         }
         for command in set_points::commands(&self.last_set_points, self.version, now) {
             if self.commands.send(command).await.is_err() {

@@ -80,8 +80,7 @@ pub fn run(
         let measured = step >= warm_up_steps;
         if measured && dispatch && (step - warm_up_steps) % STEPS_PER_PLAN == 0 {
             let inputs = inputs(&past, start, now, simulated, result.peak_kw);
-            let plan =
-                planner::make_plan(park, &sky, &inputs, &SolveOptions::default(), &|| 0.0)?;
+            let plan = planner::make_plan(park, &sky, &inputs, &SolveOptions::default(), &|| 0.0)?;
             result.plans += 1;
             match plan.devices {
                 Some(devices) => planned = Some((step, devices)),
@@ -103,8 +102,7 @@ pub fn run(
         .iter()
         .map(|p| (p[Group::Load as usize] + p[Group::Charging as usize]) * STEP_MS as f64 / HOUR_MS as f64)
         .sum();
-    result.self_sufficiency =
-        self_sufficiency(result.import_kwh, used + storage_losses_kwh).unwrap_or(0.0);
+    result.self_sufficiency = self_sufficiency(result.import_kwh, used + storage_losses_kwh).unwrap_or(0.0);
     result.demand_cost_yuan = result.peak_kw * park.scene.tariff.demand_charge_per_kw_month;
     Ok(result)
 }

@@ -51,8 +51,7 @@ pub(crate) async fn over_last_day(
         planned_storage_kw: vec![None; steps],
         ..PlanTracking::default()
     };
-    for (name, column) in
-        [(GRID, &mut tracking.planned_grid_kw), (STORAGE, &mut tracking.planned_storage_kw)]
+    for (name, column) in [(GRID, &mut tracking.planned_grid_kw), (STORAGE, &mut tracking.planned_storage_kw)]
     {
         let Some(key) = series(name) else { continue };
         for reading in history.readings(&key, start, to, steps).await? {
