@@ -16,6 +16,8 @@ mod rating;
 mod site;
 
 #[cfg(test)]
+mod demo_park;
+#[cfg(test)]
 mod schema_files;
 
 pub use load::SceneFiles;
