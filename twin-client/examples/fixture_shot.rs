@@ -1,0 +1,71 @@
+//! A picture of the client without a server: the real world and panels over a made-up park.
+//!
+//! `fixture_shot OUT.png [--at TIME] [--lang zh-CN|en] [--size WxH] [--select DEVICE] [--scene FOLDER]`
+
+#[path = "../tests/fixture/mod.rs"]
+mod fixture;
+
+use shared::{scene::Scene, time::Timestamp};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use twin_client::{
+    app::{Setup, build},
+    model::{LinkState, ParkModel, Selection, selection::Thing},
+    options::Size,
+    picture::Task,
+};
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let option = |name: &str| args.iter().position(|a| a == name).and_then(|i| args.get(i + 1)).cloned();
+    let at = option("--at").map(|t| Timestamp::parse(&t).expect("--at"));
+    let now = at.unwrap_or(Timestamp(jiff::Timestamp::now().as_millisecond()));
+    let size = option("--size").map_or(Size { width: 1600, height: 900 }, |s| {
+        let (w, h) = s.split_once('x').expect("--size");
+        Size { width: w.parse().expect("width"), height: h.parse().expect("height") }
+    });
+    let language = match option("--lang").as_deref() {
+        Some("en") => shared::text::Language::English,
+        _ => shared::text::Language::Chinese,
+    };
+    let scene = option("--scene").map_or_else(fixture::sample_park, |folder| load(Path::new(&folder)));
+    let mut app = build(Setup {
+        language,
+        size,
+        at,
+        headless: Some(Task {
+            screenshot: Some(args[0].clone().into()),
+            bench_frames: option("--bench").map(|n| n.parse().expect("--bench")),
+            give_up_after: Duration::from_secs(300),
+            report: Some(std::sync::Arc::new(|ms: &[f64]| println!("{ms:.1?}"))),
+        }),
+    });
+    let local = Timestamp(jiff::Timestamp::now().as_millisecond());
+    let mut model = ParkModel::default();
+    model.set_scene(scene.clone(), "fixture".into());
+    for message in fixture::messages(&scene, now) {
+        model.apply(message, local);
+    }
+    let zone = jiff::tz::TimeZone::get(&scene.park.time_zone).expect("zone");
+    model.curve = Some(fixture::curve(now, now.start_of_day(&zone)));
+    model.link = LinkState::Live;
+    if let Some(wanted) = option("--select") {
+        let index = model.scene.as_ref().and_then(|s| s.device_index(&wanted.parse().expect("id")));
+        app.insert_resource(Selection { selected: index.map(Thing::Device), hovered: None });
+    }
+    app.insert_resource(model);
+    app.run();
+}
+
+fn load(folder: &Path) -> Scene {
+    let mut files = BTreeMap::new();
+    let mut take = |dir: &Path, prefix: &str| {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten().filter(|e| e.path().is_file()) {
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            files.insert(name, fs::read(entry.path()).expect("a scene file"));
+        }
+    };
+    take(folder, "");
+    take(&folder.join("series"), "series/");
+    take(&folder.join("../models"), "models/");
+    Scene::load(&files).unwrap_or_else(|e| panic!("{e}"))
+}

@@ -1,0 +1,149 @@
+//! The carbon clock: the day's grid intensity as a ring, what is forecast hatched, with method and source.
+
+use super::parts;
+use crate::{
+    i18n::I18n,
+    model::ParkModel,
+    ui::{commands::UiCommand, format, theme},
+};
+use egui::{Pos2, RichText, Sense, Shape, Stroke, Ui, pos2, vec2};
+use shared::time::{HOUR_MS, MINUTE_MS};
+use std::f32::consts::TAU;
+
+const QUARTERS: usize = 96;
+
+/// Grid intensity by quarter hour of today, kg/kWh, and whether it is a forecast.
+fn ring(model: &ParkModel) -> [Option<(f64, bool)>; QUARTERS] {
+    let mut ring = [None; QUARTERS];
+    let (Some(scene), Some(energy)) = (&model.scene, &model.energy) else { return ring };
+    let midnight = model.now.start_of_day(&scene.zone);
+    let now = (model.now.since(midnight) / (15 * MINUTE_MS)).clamp(0, QUARTERS as i64 - 1) as usize;
+    // Up to now the factor in force is what the day's emissions are counted with.
+    for slot in ring.iter_mut().take(now + 1) {
+        *slot = Some((energy.emission_factor.kg_per_kwh, false));
+    }
+    if let Some(plan) = model.plan.as_ref().filter(|p| p.version > 0) {
+        for (i, factor) in plan.emission_factor_kg_per_kwh.iter().enumerate() {
+            let at = plan.start.0 + i as i64 * i64::from(plan.step_s) * 1_000;
+            let slot = (at - midnight.0) / (15 * MINUTE_MS);
+            if slot > now as i64 && slot < QUARTERS as i64 {
+                ring[slot as usize] = Some((*factor, true));
+            }
+        }
+    }
+    ring
+}
+
+pub fn carbon_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, _out: &mut Vec<UiCommand>) {
+    let title = i18n.t("carbon-title");
+    let Some(energy) = &model.energy else {
+        parts::card(ui, &title, |_| {}, |ui| parts::nothing_yet(ui, &i18n.t("waiting-for-data")));
+        return;
+    };
+    parts::card(
+        ui,
+        &title,
+        |ui| {
+            ui.label(RichText::new("gCO₂e/kWh").size(11.0).color(theme::FAINT));
+        },
+        |ui| {
+            let ring = ring(model);
+            ui.horizontal(|ui| {
+                clock(ui, model, &ring, energy.emission_factor.kg_per_kwh);
+                ui.vertical(|ui| {
+                    ui.add_space(6.0);
+                    parts::tile(ui, &i18n.t("carbon-now"), &format::grouped(energy.emission_rate_kg_per_h, 0), "kg/h");
+                    ui.add_space(4.0);
+                    let (value, unit) = format::mass(energy.today.emissions_kg);
+                    parts::tile(ui, &i18n.t("carbon-today"), &value, unit);
+                    ui.add_space(6.0);
+                    scale(ui, &ring, i18n);
+                });
+            });
+            let factor = &energy.emission_factor;
+            let basis = match factor.basis.as_str() {
+                "market" => i18n.t("carbon-market-based"),
+                _ => i18n.t("carbon-location-based"),
+            };
+            let source = format!("{basis} · {} · {}", factor.source, factor.year);
+            ui.label(RichText::new(source).size(10.5).color(theme::FAINT));
+        },
+    );
+}
+
+/// Least and most of the ring, kept apart so that a flat day is one colour in the middle.
+fn range(ring: &[Option<(f64, bool)>]) -> (f64, f64) {
+    let (low, high) = ring
+        .iter()
+        .flatten()
+        .fold((f64::MAX, f64::MIN), |(low, high), (v, _)| (low.min(*v), high.max(*v)));
+    if low > high {
+        (0.0, 1.0)
+    } else if high - low < 0.02 {
+        (low - 0.05, high + 0.05)
+    } else {
+        (low, high)
+    }
+}
+
+fn clock(ui: &mut Ui, model: &ParkModel, ring: &[Option<(f64, bool)>; QUARTERS], now_factor: f64) {
+    let size = 132.0;
+    let (rect, _) = ui.allocate_exact_size(vec2(size, size), Sense::hover());
+    let centre = rect.center();
+    let (outer, inner) = (size / 2.0 - 9.0, size / 2.0 - 24.0);
+    let painter = ui.painter();
+    let (low, high) = range(ring);
+    let point = |angle: f32, radius: f32| centre + vec2(angle.sin(), -angle.cos()) * radius;
+    for (i, slot) in ring.iter().enumerate() {
+        let (from, to) = (TAU * i as f32 / QUARTERS as f32, TAU * (i as f32 + 1.0) / QUARTERS as f32);
+        let corners = vec![point(from, inner), point(from, outer), point(to, outer), point(to, inner)];
+        match slot {
+            Some((factor, forecast)) => {
+                let colour = theme::cividis(((factor - low) / (high - low)) as f32);
+                let fill = if *forecast { colour.linear_multiply(0.55) } else { colour };
+                painter.add(Shape::convex_polygon(corners, fill, Stroke::NONE));
+                if *forecast && i % 2 == 0 {
+                    painter.line_segment([point(from, inner), point(to, outer)], Stroke::new(1.0, colour));
+                }
+            }
+            None => {
+                painter.add(Shape::convex_polygon(corners, theme::CARD_RAISED, Stroke::NONE));
+            }
+        }
+    }
+    hours(painter, centre, outer);
+    if let Some(scene) = &model.scene {
+        let midnight = model.now.start_of_day(&scene.zone);
+        let angle = TAU * model.now.since(midnight) as f32 / (24 * HOUR_MS) as f32;
+        painter.line_segment([point(angle, inner - 5.0), point(angle, outer + 3.0)], Stroke::new(2.0, theme::TEXT));
+    }
+    parts::centred(painter, centre - vec2(0.0, 6.0), &format::grouped(now_factor * 1_000.0, 0), 22.0, theme::TEXT);
+    parts::centred(painter, centre + vec2(0.0, 13.0), "g/kWh", 10.5, theme::WEAK);
+}
+
+fn hours(painter: &egui::Painter, centre: Pos2, outer: f32) {
+    for hour in [0, 6, 12, 18] {
+        let angle = TAU * hour as f32 / 24.0;
+        let at = centre + vec2(angle.sin(), -angle.cos()) * (outer + 6.0);
+        parts::centred(painter, at, &format!("{hour}"), 9.5, theme::FAINT);
+    }
+}
+
+/// The scale's colours with its ends, and what hatching means.
+fn scale(ui: &mut Ui, ring: &[Option<(f64, bool)>], i18n: &I18n) {
+    let (low, high) = range(ring);
+    let (rect, _) = ui.allocate_exact_size(vec2(120.0, 8.0), Sense::hover());
+    for i in 0..24 {
+        let share = i as f32 / 24.0;
+        let x = rect.left() + rect.width() * share;
+        let part = egui::Rect::from_min_size(pos2(x, rect.top()), vec2(rect.width() / 24.0 + 0.5, rect.height()));
+        ui.painter().rect_filled(part, 0, theme::cividis(share));
+    }
+    ui.horizontal(|ui| {
+        let text = |kg: f64| RichText::new(format::grouped(kg * 1_000.0, 0)).size(10.0).color(theme::WEAK);
+        ui.label(text(low));
+        ui.add_space(66.0);
+        ui.label(text(high));
+    });
+    ui.label(RichText::new(format!("▨ {}", i18n.t("carbon-forecast"))).size(10.0).color(theme::FAINT));
+}
