@@ -156,10 +156,9 @@ mod tests {
 
     const NOW: i64 = 1_780_000_000_000;
 
-    fn judge(
-        sender: &Sender,
-        payload: &str,
-    ) -> Result<(Accepted, Vec<(u16, Reading)>), (RefusalCode, String)> {
+    type Judged = Result<(Accepted, Vec<(u16, Reading)>), (RefusalCode, String)>;
+
+    fn judge(sender: &Sender, payload: &str) -> Judged {
         let registry = test_park::registry();
         let window = TimeWindow { oldest: Timestamp(NOW - 1_000_000), newest: Timestamp(NOW + 600_000) };
         let item = parse_data_items(payload.as_bytes()).unwrap().remove(0).unwrap();

@@ -58,7 +58,7 @@ pub enum CommandOutput {
         delivery: CommandDelivery,
     },
     /// Write the command's new state.
-    Journal(CommandRecord),
+    Journal(Box<CommandRecord>),
     /// The acknowledgement means nothing here.
     Refused(Refusal),
 }
@@ -165,7 +165,7 @@ impl CommandQueue {
                     && open.record.status == CommandStatus::Queued
                 {
                     open.record.status = CommandStatus::Sent;
-                    out.push(CommandOutput::Journal(open.record.clone()));
+                    out.push(CommandOutput::Journal(Box::new(open.record.clone())));
                 }
             }
             CommandInput::NotTaken { command, connection } => self.not_taken(&command, connection),
@@ -258,7 +258,7 @@ impl CommandQueue {
                 } else {
                     end(&mut record, ack, now);
                 }
-                out.push(CommandOutput::Journal(record));
+                out.push(CommandOutput::Journal(Box::new(record)));
             }
             // It has ended before. Saying the same again changes nothing; a first word after expiry is kept.
             None => {
@@ -267,7 +267,7 @@ impl CommandQueue {
                     && record.late_ack.is_none()
                 {
                     record.late_ack = Some(ack);
-                    out.push(CommandOutput::Journal(record));
+                    out.push(CommandOutput::Journal(Box::new(record)));
                 }
             }
         }
@@ -284,7 +284,7 @@ impl CommandQueue {
         for id in expired {
             if let Some(mut record) = self.remove(&id) {
                 expire(&mut record, now);
-                out.push(CommandOutput::Journal(record));
+                out.push(CommandOutput::Journal(Box::new(record)));
             }
         }
         let mut waiting: Vec<DeviceId> = Vec::new();

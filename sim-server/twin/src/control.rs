@@ -93,7 +93,7 @@ impl CommandDesk {
                 }
                 CommandOutput::Journal(record) => {
                     self.set_points.note(&record);
-                    told.journal.push(record);
+                    told.journal.push(*record);
                 }
                 CommandOutput::Refused(refusal) => told.refused = Some(refusal),
             }

@@ -230,7 +230,7 @@ mod tests {
         let live = table(1_000);
         let points = live.resolve(&Selector::All).len() as u32;
         let per_device = points / 1_000;
-        assert!(CHUNK as u32 % per_device != 0, "the test park's model must not fit a chunk evenly");
+        assert_ne!(CHUNK as u32 % per_device, 0, "the test park's model must not fit a chunk evenly");
         let across = CHUNK as u32 / per_device * per_device;
         let values: Vec<_> = (0..per_device as u16).map(|m| (m, reading(f64::from(m), 1))).collect();
         assert_eq!(put(&live, across, &values), values.len());

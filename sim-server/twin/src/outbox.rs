@@ -73,21 +73,31 @@ impl<K: Hash + Eq + Clone, V: Clone> Outbox<K, V> {
 mod tests {
     use super::*;
 
+    type Numbers = Outbox<&'static str, (&'static str, i32)>;
+
+    async fn flush_into(outbox: &Numbers, written: &mut Vec<(&'static str, i32)>) {
+        let write = async |batch| {
+            written.extend::<Vec<_>>(batch);
+            Ok::<(), ()>(())
+        };
+        outbox.flush(write).await.unwrap();
+    }
+
     #[tokio::test]
     async fn the_newest_state_of_each_is_written_in_the_order_they_first_changed() {
-        let outbox = Outbox::new();
+        let outbox = Numbers::new();
         for (key, value) in [("a", 1), ("b", 1), ("a", 2)] {
             outbox.put(key, (key, value));
         }
         let mut written = Vec::new();
-        outbox.flush(async |batch| Ok::<(), ()>(written.extend(batch))).await.unwrap();
+        flush_into(&outbox, &mut written).await;
         assert_eq!(written, [("a", 2), ("b", 1)]);
         outbox.flush(async |_| -> Result<(), ()> { panic!("nothing is left") }).await.unwrap();
     }
 
     #[tokio::test]
     async fn what_could_not_be_written_is_tried_again_unless_a_newer_state_came() {
-        let outbox = Outbox::new();
+        let outbox = Numbers::new();
         outbox.put("a", ("a", 1));
         outbox.put("b", ("b", 1));
         outbox.flush(async |_| Err("disk full")).await.unwrap_err();
@@ -95,7 +105,7 @@ mod tests {
         outbox.put("b", ("b", 2));
         assert_eq!(outbox.get(&"b"), Some(("b", 2)));
         let mut written = Vec::new();
-        outbox.flush(async |batch| Ok::<(), ()>(written.extend(batch))).await.unwrap();
+        flush_into(&outbox, &mut written).await;
         assert_eq!(written, [("a", 1), ("b", 2)]);
         assert_eq!(outbox.get(&"a"), None);
     }

@@ -34,6 +34,10 @@ impl DeviceEntry {
         &self.record.id
     }
 
+    pub fn is_online(&self) -> bool {
+        self.presence.is_online()
+    }
+
     pub(crate) fn series_ids(&self, history: &History) -> &[SeriesId] {
         self.series_ids.get_or_init(|| self.series.iter().map(|key| history.series_id(key)).collect())
     }

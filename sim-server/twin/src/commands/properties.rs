@@ -95,7 +95,7 @@ impl World {
                 CommandOutput::Deliver { device, connection, delivery } => {
                     self.check_delivery(&device, connection, delivery)
                 }
-                CommandOutput::Journal(record) => self.write(record),
+                CommandOutput::Journal(record) => self.write(*record),
                 CommandOutput::Refused(_) => {}
             }
         }

@@ -71,7 +71,7 @@ fn journaled(outputs: &[CommandOutput]) -> CommandRecord {
     outputs
         .iter()
         .find_map(|output| match output {
-            CommandOutput::Journal(record) => Some(record.clone()),
+            CommandOutput::Journal(record) => Some(record.as_ref().clone()),
             _ => None,
         })
         .expect("a journal entry")
