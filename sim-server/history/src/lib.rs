@@ -1,1 +1,213 @@
-//! Telemetry at rest: write-ahead log, compressed blocks, queries
+//! Telemetry at rest: write-ahead log, compressed blocks, queries.
+//!
+//! In flow points: `append` returns when they are synced to the log (one sync serves all that arrived meanwhile), so whoever
+//! is told so may forget them. In memory they join their series' head, and heads are sealed into compressed blocks, SQL rows in
+//! SQLite files or PostgreSQL. Out flow readings and aggregates, merged from blocks and heads.
+//!
+//! The key of a reading is its series and instant: of readings written for the same instant the last one counts, whenever it
+//! came; readings may come in any order.
+//!
+//! ```
+//! use history::{History, HistoryOptions, Point, SeriesKey};
+//! use shared::{telemetry::{Quality, Reading}, time::Timestamp};
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! # let folder = tempfile::tempdir().unwrap();
+//! let history = History::open(HistoryOptions { folder: folder.path().into(), ..Default::default() }).await?;
+//! let power = SeriesKey { device: "pv-01".parse()?, measurement: "power".parse()? };
+//! let reading = Reading { value: -81.5, timestamp: Timestamp(1_750_000_000_000), quality: Quality::Good };
+//! history.append(vec![Point { series: power.clone(), reading }]).await?;
+//! assert_eq!(history.readings(&power, Timestamp(0), Timestamp(i64::MAX), 10).await?, [reading]);
+//! history.close().await?;
+//! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+//! ```
+
+mod block;
+mod bucket;
+mod core;
+mod error;
+mod head;
+mod maintain;
+mod month;
+mod open;
+mod options;
+mod query;
+mod record;
+mod seal;
+mod series;
+mod stats;
+mod store;
+mod varint;
+mod wal;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use bucket::Bucket;
+pub use error::{AppendError, HistoryError};
+pub use options::HistoryOptions;
+pub use record::{InvalidReading, PointBatch};
+pub use series::{Point, SeriesId, SeriesKey};
+pub use stats::HistoryStats;
+pub use wal::{Damage, Disk, DiskFile, OpenReport, StdDisk, TornTail};
+
+use crate::{bucket::Buckets, core::Core, query::FirstReadings};
+use parking_lot::Mutex;
+use shared::{telemetry::Reading, time::Timestamp};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+    thread,
+};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+/// An open store. Clones are handles to the same one; the last one dropped closes it, as [`History::close`] does, without
+/// waiting.
+#[derive(Clone)]
+pub struct History(Arc<Inner>);
+
+struct Inner {
+    core: Arc<Core>,
+    writer: Mutex<Option<thread::JoinHandle<()>>>,
+    sealer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl History {
+    /// Opens the store, creating it when there is none: replays the log, cuts a torn tail, reports what is damaged (see
+    /// [`HistoryStats::open_report`]) and recovers the rest.
+    pub async fn open(options: HistoryOptions) -> Result<History, HistoryError> {
+        open::open(options).await
+    }
+
+    /// Opens a store whose log lies on the given disk instead of in the folder.
+    pub async fn open_on(options: HistoryOptions, disk: Arc<dyn Disk>) -> Result<History, HistoryError> {
+        open::open_on(options, disk, None).await
+    }
+
+    /// The number of a series in this store, for [`PointBatch`].
+    pub fn series_id(&self, key: &SeriesKey) -> SeriesId {
+        self.0.core.registry.intern(key)
+    }
+
+    /// Stores points; returns when they are synced to disk.
+    pub async fn append(&self, points: Vec<Point>) -> Result<(), AppendError> {
+        let mut batch = PointBatch::with_capacity(points.len());
+        self.0.core.registry.intern_all(&points, |id, point| {
+            batch
+                .push(id, point.reading)
+                .map_err(|e| AppendError::Failed { reason: format!("{}: {e}", point.series) })
+        })?;
+        drop(points);
+        self.append_batch(batch).await
+    }
+
+    /// Stores points; returns when they are synced to disk. Building the batch allocates nothing for each point.
+    pub async fn append_batch(&self, batch: PointBatch) -> Result<(), AppendError> {
+        let core = &self.0.core;
+        let Some(largest) = batch.largest_series() else { return Ok(()) };
+        if largest.index() >= core.registry.len() {
+            return Err(AppendError::Failed { reason: format!("series {} is not of this store", largest.0) });
+        }
+        if core.heads.read().bytes() > core.options.memory_bytes {
+            return Err(AppendError::Busy);
+        }
+        let (answer, done) = oneshot::channel();
+        core.queue.append(batch, answer, core.options.queue_points)?;
+        done.await.unwrap_or(Err(AppendError::Closed))
+    }
+
+    /// A series' readings in `[from, to)`, oldest first, at most `limit`.
+    pub async fn readings(
+        &self,
+        series: &SeriesKey,
+        from: Timestamp,
+        to: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Reading>, HistoryError> {
+        let mut first = FirstReadings { readings: Vec::new(), limit };
+        query::walk(&self.0.core, series, from, to, &mut first).await?;
+        Ok(first.readings)
+    }
+
+    /// What a series did in each step of `step_ms` from `from` on, up to `to`. Steps without a reading are left out.
+    pub async fn buckets(
+        &self,
+        series: &SeriesKey,
+        from: Timestamp,
+        to: Timestamp,
+        step_ms: i64,
+    ) -> Result<Vec<Bucket>, HistoryError> {
+        let mut buckets = Buckets::aligned(from, step_ms)
+            .ok_or_else(|| HistoryError::BadRequest(format!("a step of {step_ms} ms is no step")))?;
+        let from = buckets.from;
+        query::walk(&self.0.core, series, from, to, &mut buckets).await?;
+        Ok(buckets.buckets)
+    }
+
+    /// The newest reading of each series.
+    pub async fn latest(&self) -> Result<Vec<(SeriesKey, Reading)>, HistoryError> {
+        let core = &self.0.core;
+        let latest: Vec<_> = core.heads.read().latest().collect();
+        Ok(latest.into_iter().filter_map(|(id, reading)| Some((core.registry.key(id)?, reading))).collect())
+    }
+
+    pub async fn stats(&self) -> HistoryStats {
+        stats::stats(&self.0.core).await
+    }
+
+    /// Seals everything appended so far into blocks and drops the log that held it.
+    pub async fn checkpoint(&self) -> Result<(), HistoryError> {
+        let core = &self.0.core;
+        core.settled().await?.seal_all(core).await
+    }
+
+    /// Copies the store, consistently and while it runs, into an empty or new folder. The copy opens as a store on SQLite
+    /// files, whatever the original is on.
+    pub async fn backup(&self, into: &Path) -> Result<(), HistoryError> {
+        maintain::backup(&self.0.core, into).await
+    }
+
+    /// Puts a backup where `options` says a store is to be; there must be none yet.
+    pub async fn restore(options: &HistoryOptions, from: &Path) -> Result<(), HistoryError> {
+        maintain::restore(options, from).await
+    }
+
+    /// Deletes every reading before `cutoff`; returns how many stored ones went. A month that is over goes as a whole.
+    pub async fn delete_before(&self, cutoff: Timestamp) -> Result<u64, HistoryError> {
+        maintain::delete_before(&self.0.core, cutoff).await
+    }
+
+    /// Closes the store for all handles: appends that wait are still synced and answered, later ones are refused.
+    pub async fn close(self) -> Result<(), HistoryError> {
+        let inner = &self.0;
+        inner.stop();
+        let sealer = inner.sealer.lock().take();
+        if let Some(sealer) = sealer {
+            sealer.await.map_err(|e| HistoryError::Inconsistent(format!("sealing stopped: {e}")))?;
+        }
+        let writer = inner.writer.lock().take();
+        if let Some(writer) = writer {
+            let joined = tokio::task::spawn_blocking(move || writer.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                return Err(HistoryError::Inconsistent("the log's writer had stopped".to_owned()));
+            }
+        }
+        inner.core.store.close().await;
+        inner.core.lock.lock().take();
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn stop(&self) {
+        self.core.closed.store(true, Ordering::Release);
+        self.core.queue.close();
+        self.core.wake_sealer.notify_one();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

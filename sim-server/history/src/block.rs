@@ -1,0 +1,337 @@
+//! A block: a stretch of one series' readings, compressed, with what answers most questions without opening it.
+//!
+//! ```text
+//! body  = version 1 | flags | times | qualities | values | CRC-32C
+//! times = a fixed step (meters tick evenly), or the offsets from the first one in pco
+//! qualities = one for all, or runs of (length, code)
+//! values = one for all, or pco
+//! ```
+//! The number of readings and the first time are in the block's row.
+
+use crate::{month::Month, series::SeriesId, varint};
+use pco::{
+    ChunkConfig,
+    data_types::Number,
+    wrapped::{FileCompressor, FileDecompressor},
+};
+use shared::{
+    telemetry::{Quality, Reading},
+    time::Timestamp,
+};
+
+const VERSION: u8 = 1;
+const EVEN_TIMES: u8 = 1;
+const ONE_VALUE: u8 = 2;
+const ONE_QUALITY: u8 = 4;
+
+/// No block holds more.
+pub(crate) const MAX_POINTS: usize = 8_192;
+
+/// What a block says about itself.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Summary {
+    /// Unique, and greater than that of every block of the same series sealed before: where two overlap, the greater wins.
+    pub id: i64,
+    pub first_time: Timestamp,
+    pub last_time: Timestamp,
+    pub count: u32,
+    pub min: f64,
+    pub max: f64,
+    pub sum: f64,
+    pub first: f64,
+    pub last: f64,
+}
+
+/// A block as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Block {
+    pub series: SeriesId,
+    pub summary: Summary,
+    /// The log sequence number up to which the series was sealed with it.
+    pub sequence: u64,
+    /// One bit for each quality code that occurs.
+    pub qualities: u8,
+    pub body: Vec<u8>,
+}
+
+impl Block {
+    /// Seals readings in the order of time, at most one an instant, not empty.
+    pub(crate) fn seal(
+        series: SeriesId,
+        id: i64,
+        sequence: u64,
+        readings: &[Reading],
+    ) -> Result<Block, String> {
+        let (Some(first), Some(last)) = (readings.first(), readings.last()) else {
+            return Err("a block of nothing".to_owned());
+        };
+        let mut summary = Summary {
+            id,
+            first_time: first.timestamp,
+            last_time: last.timestamp,
+            count: u32::try_from(readings.len()).map_err(|e| e.to_string())?,
+            min: first.value,
+            max: first.value,
+            sum: 0.0,
+            first: first.value,
+            last: last.value,
+        };
+        let mut qualities = 0;
+        for reading in readings {
+            summary.min = summary.min.min(reading.value);
+            summary.max = summary.max.max(reading.value);
+            summary.sum += reading.value;
+            qualities |= 1 << reading.quality.code();
+        }
+        Ok(Block { series, summary, sequence, qualities, body: encode(readings)? })
+    }
+
+    pub(crate) fn month(&self) -> Month {
+        Month::of(self.summary.first_time)
+    }
+
+    pub(crate) fn span_ms(&self) -> i64 {
+        self.summary.last_time.since(self.summary.first_time)
+    }
+}
+
+/// Cuts readings (sorted) into the stretches that become blocks: none crosses a month, none mixes what came late, at or
+/// before `frontier` (the newest sealed instant), with what came in order, so that late data makes few blocks overlap.
+pub(crate) fn stretches(readings: &[Reading], frontier: Option<Timestamp>) -> Vec<&[Reading]> {
+    let late = frontier.map_or(0, |t| readings.partition_point(|r| r.timestamp <= t));
+    let mut stretches = Vec::new();
+    for mut part in [&readings[..late], &readings[late..]] {
+        while let Some(first) = part.first() {
+            let month_end = Month::of(first.timestamp).end();
+            let in_month = part.partition_point(|r| r.timestamp < month_end).max(1);
+            // Even pieces rather than a full one and a crumb.
+            let pieces = in_month.div_ceil(MAX_POINTS);
+            let (now, rest) = part.split_at(in_month);
+            stretches.extend(now.chunks(in_month.div_ceil(pieces)));
+            part = rest;
+        }
+    }
+    stretches
+}
+
+fn encode(readings: &[Reading]) -> Result<Vec<u8>, String> {
+    let first = readings[0];
+    let mut body = vec![VERSION, 0];
+    let mut flags = 0;
+
+    let step = readings.get(1).map_or(0, |r| r.timestamp.since(first.timestamp));
+    if readings.windows(2).all(|w| w[1].timestamp.since(w[0].timestamp) == step) {
+        flags |= EVEN_TIMES;
+        varint::put_signed(&mut body, step);
+    } else {
+        let offsets: Vec<i64> = readings.iter().map(|r| r.timestamp.since(first.timestamp)).collect();
+        put_sized(&mut body, |out| compress(&offsets, out))?;
+    }
+
+    if readings.iter().all(|r| r.quality == first.quality) {
+        flags |= ONE_QUALITY;
+        body.push(first.quality.code());
+    } else {
+        put_sized(&mut body, |out| {
+            for run in readings.chunk_by(|a, b| a.quality == b.quality) {
+                varint::put(out, run.len() as u64);
+                out.push(run[0].quality.code());
+            }
+            Ok(())
+        })?;
+    }
+
+    if readings.iter().all(|r| r.value.to_bits() == first.value.to_bits()) {
+        flags |= ONE_VALUE;
+        body.extend_from_slice(&first.value.to_le_bytes());
+    } else {
+        let values: Vec<f64> = readings.iter().map(|r| r.value).collect();
+        compress(&values, &mut body)?;
+    }
+
+    body[1] = flags;
+    let crc = crc32c::crc32c(&body);
+    body.extend_from_slice(&crc.to_le_bytes());
+    Ok(body)
+}
+
+fn put_sized(out: &mut Vec<u8>, part: impl FnOnce(&mut Vec<u8>) -> Result<(), String>) -> Result<(), String> {
+    let mut bytes = Vec::new();
+    part(&mut bytes)?;
+    varint::put(out, bytes.len() as u64);
+    out.extend_from_slice(&bytes);
+    Ok(())
+}
+
+fn compress<T: Number>(numbers: &[T], out: &mut Vec<u8>) -> Result<(), String> {
+    let compressor = FileCompressor::default();
+    compressor.write_header(&mut *out).map_err(|e| e.to_string())?;
+    let mut chunk =
+        compressor.chunk_compressor(numbers, &ChunkConfig::default()).map_err(|e| e.to_string())?;
+    chunk.write_meta(&mut *out).map_err(|e| e.to_string())?;
+    chunk.write_page(0, &mut *out).map_err(|e| e.to_string())?;
+    Ok(())
+}
+
+fn decompress<T: Number + Default>(bytes: &[u8], count: usize) -> Result<Vec<T>, String> {
+    let (decompressor, rest) = FileDecompressor::new(bytes).map_err(|e| e.to_string())?;
+    let (mut chunk, rest) = decompressor.chunk_decompressor::<T, _>(rest).map_err(|e| e.to_string())?;
+    let mut page = chunk.page_decompressor(rest, count).map_err(|e| e.to_string())?;
+    let mut numbers = vec![T::default(); count];
+    let progress = page.read(&mut numbers).map_err(|e| e.to_string())?;
+    if progress.n_processed == count {
+        Ok(numbers)
+    } else {
+        Err(format!("{} of {count} numbers", progress.n_processed))
+    }
+}
+
+/// Opens a block's body.
+pub(crate) fn decode(summary: &Summary, body: &[u8]) -> Result<Vec<Reading>, String> {
+    let count = summary.count as usize;
+    let short = || "it is too short".to_owned();
+    let (content, crc) = body.split_last_chunk::<4>().ok_or_else(short)?;
+    if crc32c::crc32c(content) != u32::from_le_bytes(*crc) {
+        return Err("checksum mismatch".to_owned());
+    }
+    let (&[version, flags], mut rest) = content.split_first_chunk::<2>().ok_or_else(short)?;
+    if version != VERSION {
+        return Err(format!("unknown version {version}"));
+    }
+    if count == 0 || count > MAX_POINTS {
+        return Err(format!("{count} readings"));
+    }
+    let start = summary.first_time.0;
+    let times: Vec<i64> = if flags & EVEN_TIMES != 0 {
+        let step = varint::take_signed(&mut rest).ok_or_else(short)?;
+        (0..count as i64).map(|i| start.wrapping_add(step.wrapping_mul(i))).collect()
+    } else {
+        let offsets = decompress::<i64>(take_sized(&mut rest).ok_or_else(short)?, count)?;
+        offsets.into_iter().map(|offset| start.wrapping_add(offset)).collect()
+    };
+    let qualities = if flags & ONE_QUALITY != 0 {
+        let (&code, after) = rest.split_first().ok_or_else(short)?;
+        rest = after;
+        vec![(count, quality(code)?)]
+    } else {
+        let mut runs = Vec::new();
+        let mut part = take_sized(&mut rest).ok_or_else(short)?;
+        while !part.is_empty() {
+            let len = varint::take(&mut part).ok_or_else(short)?;
+            let (&code, after) = part.split_first().ok_or_else(short)?;
+            part = after;
+            runs.push((usize::try_from(len).map_err(|e| e.to_string())?.min(count), quality(code)?));
+        }
+        runs
+    };
+    let values = if flags & ONE_VALUE != 0 {
+        let value = rest.try_into().map(f64::from_le_bytes).map_err(|_| short())?;
+        vec![value; count]
+    } else {
+        decompress::<f64>(rest, count)?
+    };
+    let qualities = qualities.into_iter().flat_map(|(len, quality)| std::iter::repeat_n(quality, len));
+    let readings: Vec<Reading> = times
+        .into_iter()
+        .zip(values)
+        .zip(qualities)
+        .map(|((t, value), quality)| Reading { value, timestamp: Timestamp(t), quality })
+        .collect();
+    if readings.len() == count { Ok(readings) } else { Err(short()) }
+}
+
+fn take_sized<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let len = usize::try_from(varint::take(bytes)?).ok()?;
+    let (part, rest) = bytes.split_at_checked(len)?;
+    *bytes = rest;
+    Some(part)
+}
+
+fn quality(code: u8) -> Result<Quality, String> {
+    Quality::from_code(code).ok_or_else(|| format!("unknown quality {code}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn readings() -> impl Strategy<Value = Vec<Reading>> {
+        let step = prop_oneof![3 => Just(1_000i64), 1 => 1..100_000i64];
+        let value = prop_oneof![3 => (0i32..5_000).prop_map(|v| f64::from(v) / 10.0), 1 => -1e12f64..1e12];
+        let quality = prop_oneof![9 => Just(0u8), 1 => 0..3u8];
+        let steps = prop::collection::vec((step, value, quality), 1..600);
+        (0i64..2_000_000_000_000, any::<bool>(), any::<bool>(), steps).prop_map(
+            |(start, even, flat, steps)| {
+                let mut t = start;
+                let mut readings = Vec::new();
+                for (step, value, quality) in steps {
+                    t += if even { 1_000 } else { step };
+                    let value = if flat { 12.5 } else { value };
+                    let quality = Quality::from_code(if flat { 0 } else { quality }).unwrap();
+                    readings.push(Reading { value, timestamp: Timestamp(t), quality });
+                }
+                readings
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_round_trip_and_their_summaries_are_true(readings in readings()) {
+            let block = Block::seal(SeriesId(3), 9, 40, &readings).unwrap();
+            prop_assert_eq!(&decode(&block.summary, &block.body).unwrap(), &readings);
+            let s = block.summary;
+            let values: Vec<f64> = readings.iter().map(|r| r.value).collect();
+            prop_assert_eq!(s.count as usize, values.len());
+            prop_assert_eq!(s.min, values.iter().copied().fold(f64::INFINITY, f64::min));
+            prop_assert_eq!(s.max, values.iter().copied().fold(f64::NEG_INFINITY, f64::max));
+            prop_assert_eq!((s.first, s.last), (values[0], values[values.len() - 1]));
+            prop_assert_eq!(s.sum, values.iter().sum::<f64>());
+        }
+
+        #[test]
+        fn no_body_makes_decoding_panic(mut body in prop::collection::vec(any::<u8>(), 2..300), count in 0u32..600) {
+            let seed = Block::seal(SeriesId(0), 1, 1, &[Reading { value: 1.0, timestamp: Timestamp(1), quality: Quality::Good }]).unwrap();
+            body[0] = VERSION;
+            let crc = crc32c::crc32c(&body);
+            body.extend_from_slice(&crc.to_le_bytes());
+            let _ = decode(&Summary { count, ..seed.summary }, &body);
+        }
+
+        #[test]
+        fn stretches_cover_everything_once_and_stay_in_their_month(readings in readings(), frontier in 0usize..600) {
+            let frontier = readings.get(frontier).map(|r| r.timestamp);
+            let parts = stretches(&readings, frontier);
+            prop_assert_eq!(&parts.concat(), &readings);
+            for part in parts {
+                prop_assert_eq!(Month::of(part[0].timestamp), Month::of(part[part.len() - 1].timestamp));
+                let late = |r: &Reading| frontier.is_some_and(|f| r.timestamp <= f);
+                prop_assert_eq!(late(&part[0]), late(&part[part.len() - 1]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_body_is_named_and_not_read() {
+        let readings: Vec<_> = (0..100)
+            .map(|i| Reading {
+                value: f64::from(i % 7),
+                timestamp: Timestamp(i64::from(i)),
+                quality: Quality::Good,
+            })
+            .collect();
+        let mut block = Block::seal(SeriesId(0), 1, 1, &readings).unwrap();
+        block.body[9] ^= 1;
+        assert_eq!(decode(&block.summary, &block.body), Err("checksum mismatch".to_owned()));
+    }
+
+    #[test]
+    fn long_heads_become_even_blocks() {
+        let readings: Vec<_> = (0..20_000)
+            .map(|i| Reading { value: 1.0, timestamp: Timestamp(i), quality: Quality::Good })
+            .collect();
+        let sizes: Vec<usize> = stretches(&readings, None).iter().map(|s| s.len()).collect();
+        assert_eq!(sizes, [6_667, 6_667, 6_666]);
+    }
+}

@@ -1,0 +1,249 @@
+//! Reading: blocks and heads merged by time, the last written of each instant.
+//!
+//! A month's blocks come as summaries; those that overlap form a cluster. A cluster of one block that no reading in memory falls
+//! into can be answered by its summary, if whoever asks wants no more; others are opened, merged in the order of sealing, then
+//! with memory, which was written last. Bodies are fetched a few clusters at a time, so memory stays bounded.
+
+use crate::{
+    block::{self, Summary},
+    core::Core,
+    error::HistoryError,
+    head::sort_last_written_wins,
+    month::Month,
+    series::{SeriesId, SeriesKey},
+    store::{Row, Wanted},
+};
+use shared::{telemetry::Reading, time::Timestamp};
+use std::{collections::HashMap, ops::ControlFlow};
+
+/// Blocks opened together.
+const BLOCKS_AT_ONCE: usize = 128;
+/// More blocks than this are opened beside the async threads.
+const BLOCKS_IN_PLACE: usize = 12;
+/// A range this many blocks long is read with its bodies in one statement.
+const SHORT_RANGE_BLOCKS: i64 = 32;
+
+/// Who takes readings in the order of time.
+pub(crate) trait Sink: Send {
+    /// Whether the summary of readings from `first` to `last` says enough.
+    fn takes_summary(&self, first: Timestamp, last: Timestamp) -> bool;
+    fn summary(&mut self, summary: &Summary) -> ControlFlow<()>;
+    fn reading(&mut self, reading: Reading) -> ControlFlow<()>;
+    /// Whether nearly every block will have to be opened.
+    fn opens_most(&self, block_span_ms: i64) -> bool;
+}
+
+/// Blocks of which each overlaps the next.
+#[derive(Debug)]
+struct Cluster {
+    rows: Vec<Row>,
+    first: Timestamp,
+    last: Timestamp,
+}
+
+fn clusters(rows: Vec<Row>) -> Vec<Cluster> {
+    let mut clusters: Vec<Cluster> = Vec::new();
+    for row in rows {
+        let (first, last) = (row.summary.first_time, row.summary.last_time);
+        match clusters.last_mut() {
+            Some(cluster) if first <= cluster.last => {
+                cluster.last = cluster.last.max(last);
+                cluster.rows.push(row);
+            }
+            _ => clusters.push(Cluster { rows: vec![row], first, last }),
+        }
+    }
+    for cluster in &mut clusters {
+        cluster.rows.sort_by_key(|row| row.summary.id);
+    }
+    clusters
+}
+
+/// Opens a block, or says which one is damaged.
+pub(crate) fn open_block(
+    series: SeriesId,
+    summary: &Summary,
+    body: &[u8],
+) -> Result<Vec<Reading>, HistoryError> {
+    block::decode(summary, body).map_err(|reason| HistoryError::DamagedBlock {
+        block: summary.id,
+        series: series.0,
+        reason,
+    })
+}
+
+/// Hands the sink a series' readings in `[from, to)`.
+pub(crate) async fn walk(
+    core: &Core,
+    series: &SeriesKey,
+    from: Timestamp,
+    to: Timestamp,
+    sink: &mut dyn Sink,
+) -> Result<(), HistoryError> {
+    if core.is_closed() {
+        return Err(HistoryError::Closed);
+    }
+    let Some(series) = core.registry.find(series).filter(|_| from < to) else { return Ok(()) };
+    // Memory before blocks: what is sealed in between is seen twice, never missed.
+    let (memory, span_ms) = core.heads.read().snapshot(series, from, to);
+    let mut walk = Walk { core, series, from, to, memory: &memory, sink };
+    let months: Vec<Month> = core
+        .store
+        .months()
+        .into_iter()
+        .filter(|(_, totals)| totals.oldest < to && totals.newest >= from)
+        .map(|(month, _)| month)
+        .collect();
+    for month in months {
+        if walk.month(month, span_ms).await?.is_break() {
+            return Ok(());
+        }
+    }
+    let _ = walk.memory_before(None);
+    Ok(())
+}
+
+struct Walk<'a> {
+    core: &'a Core,
+    series: SeriesId,
+    from: Timestamp,
+    to: Timestamp,
+    /// What is left of the readings in memory.
+    memory: &'a [Reading],
+    sink: &'a mut dyn Sink,
+}
+
+impl Walk<'_> {
+    async fn month(&mut self, month: Month, span_ms: i64) -> Result<ControlFlow<()>, HistoryError> {
+        let (from, to) = (self.from.max(month.start()), self.to.min(month.end()));
+        let short = to.since(from) <= span_ms.saturating_mul(SHORT_RANGE_BLOCKS);
+        let with_bodies = short && self.sink.opens_most(span_ms);
+        let wanted = Wanted { series: self.series, from, to, span_ms, with_bodies };
+        let rows = self.core.store.rows(month, wanted).await?;
+        let mut clusters = clusters(rows).into_iter().peekable();
+        while clusters.peek().is_some() {
+            let mut now = Vec::new();
+            let mut blocks = 0;
+            while let Some(cluster) =
+                clusters.next_if(|c| blocks == 0 || blocks + c.rows.len() <= BLOCKS_AT_ONCE)
+            {
+                blocks += cluster.rows.len();
+                now.push(cluster);
+            }
+            if self.clusters(month, now).await?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    async fn clusters(
+        &mut self,
+        month: Month,
+        clusters: Vec<Cluster>,
+    ) -> Result<ControlFlow<()>, HistoryError> {
+        let opened: Vec<bool> = clusters.iter().map(|c| !self.is_answered_by_summary(c)).collect();
+        let to_open = || clusters.iter().zip(&opened).filter(|(_, open)| **open).flat_map(|(c, _)| &c.rows);
+        let missing: Vec<i64> = to_open().filter(|r| r.body.is_none()).map(|r| r.summary.id).collect();
+        let mut bodies: HashMap<i64, Vec<u8>> = HashMap::new();
+        if !missing.is_empty() {
+            bodies = self.core.store.bodies(month, &missing).await?.into_iter().collect();
+        }
+        let jobs: Vec<(Summary, Vec<u8>)> = to_open()
+            .filter_map(|row| {
+                let id = row.summary.id;
+                // A block that went meanwhile was deleted: its readings are gone.
+                Some((row.summary, row.body.clone().or_else(|| bodies.remove(&id))?))
+            })
+            .collect();
+        let series = self.series;
+        let open = move || -> Result<HashMap<i64, Vec<Reading>>, HistoryError> {
+            jobs.into_iter().map(|(s, body)| Ok((s.id, open_block(series, &s, &body)?))).collect()
+        };
+        let mut readings = if to_open().count() <= BLOCKS_IN_PLACE {
+            open()?
+        } else {
+            tokio::task::spawn_blocking(open)
+                .await
+                .map_err(|e| HistoryError::Inconsistent(format!("reading stopped: {e}")))??
+        };
+        for (cluster, opened) in clusters.into_iter().zip(opened) {
+            let done = if opened {
+                let mut merged: Vec<Reading> =
+                    cluster.rows.iter().filter_map(|r| readings.remove(&r.summary.id)).flatten().collect();
+                sort_last_written_wins(&mut merged);
+                self.emit(&merged)
+            } else {
+                match self.memory_before(Some(cluster.first)) {
+                    ControlFlow::Continue(()) => self.sink.summary(&cluster.rows[0].summary),
+                    stop => stop,
+                }
+            };
+            if done.is_break() {
+                return Ok(done);
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn is_answered_by_summary(&self, cluster: &Cluster) -> bool {
+        let Cluster { rows, first, last } = cluster;
+        let begins = self.memory.partition_point(|r| r.timestamp < *first);
+        rows.len() == 1
+            && self.from <= *first
+            && *last < self.to
+            && self.memory.get(begins).is_none_or(|r| r.timestamp > *last)
+            && self.sink.takes_summary(*first, *last)
+    }
+
+    /// Readings of a cluster, with those in memory up to its end between them.
+    fn emit(&mut self, merged: &[Reading]) -> ControlFlow<()> {
+        for reading in merged {
+            if reading.timestamp < self.from || reading.timestamp >= self.to {
+                continue;
+            }
+            self.memory_before(Some(reading.timestamp))?;
+            let rewritten = self.memory.first().is_some_and(|m| m.timestamp == reading.timestamp);
+            if !rewritten {
+                self.sink.reading(*reading)?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Readings in memory before `end`, or all that are left.
+    fn memory_before(&mut self, end: Option<Timestamp>) -> ControlFlow<()> {
+        while let Some((reading, rest)) = self.memory.split_first() {
+            if end.is_some_and(|end| reading.timestamp >= end) {
+                break;
+            }
+            self.memory = rest;
+            self.sink.reading(*reading)?;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The first readings, up to a limit.
+pub(crate) struct FirstReadings {
+    pub readings: Vec<Reading>,
+    pub limit: usize,
+}
+
+impl Sink for FirstReadings {
+    fn takes_summary(&self, _: Timestamp, _: Timestamp) -> bool {
+        false
+    }
+    fn opens_most(&self, _: i64) -> bool {
+        true
+    }
+    fn summary(&mut self, _: &Summary) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+    fn reading(&mut self, reading: Reading) -> ControlFlow<()> {
+        if self.readings.len() < self.limit {
+            self.readings.push(reading);
+        }
+        if self.readings.len() < self.limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+}

@@ -1,0 +1,203 @@
+//! Blocks at rest: SQL rows, in SQLite files or in PostgreSQL, one schema and one set of statements.
+//!
+//! In go batches of sealed blocks with what they change about their series; a commit returns when it is durable. Out come
+//! summaries and bodies by series and time, and at open the names and states of all series.
+//!
+//! | | SQLite | PostgreSQL |
+//! | --- | --- | --- |
+//! | `history_series`, `history_state`, `history_meta` | `history.db` | tables |
+//! | `history_blocks`, `history_months` | `history-YYYY-MM.db`, one a month (UTC) | tables |
+//! | a batch is atomic | a month at a time, names before, states after | as a whole |
+//!
+//! With SQLite a crash between a month's commit and the states' commit leaves blocks the states do not know. Opening reads
+//! those (their numbers are above the committed mark), so nothing is replayed twice.
+
+mod postgres;
+mod sql;
+mod sqlite;
+
+pub(crate) use postgres::PostgresStore;
+pub(crate) use sqlite::SqliteStore;
+
+use crate::{
+    block::{Block, Summary},
+    error::HistoryError,
+    head::SeriesState,
+    month::Month,
+    series::{SeriesId, SeriesKey},
+};
+use shared::time::Timestamp;
+use std::collections::BTreeMap;
+
+/// What one commit stores.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// Names not stored before.
+    pub names: Vec<(SeriesId, SeriesKey)>,
+    pub blocks: Vec<Block>,
+    pub states: Vec<(SeriesId, SeriesState)>,
+}
+
+/// What is stored, as it was found at open.
+#[derive(Debug, Default)]
+pub(crate) struct Stored {
+    pub names: Vec<(SeriesId, SeriesKey)>,
+    pub states: Vec<(SeriesId, SeriesState)>,
+    /// Blocks the states do not know of yet, in the order of sealing.
+    pub unaccounted: Vec<Block>,
+    pub last_block_id: i64,
+}
+
+/// What a month holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct MonthTotals {
+    pub blocks: i64,
+    /// Readings in blocks; one that was written again is counted again until its blocks are merged.
+    pub points: i64,
+    /// Bytes of block bodies.
+    pub bytes: i64,
+    pub oldest: Timestamp,
+    pub newest: Timestamp,
+}
+
+impl MonthTotals {
+    pub(crate) fn of<'a>(blocks: impl IntoIterator<Item = &'a Block>) -> Option<MonthTotals> {
+        blocks.into_iter().fold(None, |totals: Option<MonthTotals>, block| {
+            let one = MonthTotals {
+                blocks: 1,
+                points: i64::from(block.summary.count),
+                bytes: block.body.len() as i64,
+                oldest: block.summary.first_time,
+                newest: block.summary.last_time,
+            };
+            Some(totals.map_or(one, |t| t.with(&one)))
+        })
+    }
+
+    pub(crate) fn with(&self, other: &MonthTotals) -> MonthTotals {
+        MonthTotals {
+            blocks: self.blocks + other.blocks,
+            points: self.points + other.points,
+            bytes: self.bytes + other.bytes,
+            oldest: self.oldest.min(other.oldest),
+            newest: self.newest.max(other.newest),
+        }
+    }
+}
+
+/// A block's summary, and its body when that was asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub summary: Summary,
+    pub body: Option<Vec<u8>>,
+}
+
+/// Which blocks to look for: those of a series that may hold readings in `[from, to)`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    pub series: SeriesId,
+    pub from: Timestamp,
+    pub to: Timestamp,
+    /// No block of the series is longer: what ends later than `to` plus this began after `to`.
+    pub span_ms: i64,
+    pub with_bodies: bool,
+}
+
+impl Wanted {
+    fn last_end(&self) -> i64 {
+        self.to.0.saturating_add(self.span_ms)
+    }
+}
+
+pub(crate) enum Store {
+    Sqlite(SqliteStore),
+    Postgres(PostgresStore),
+}
+
+macro_rules! either {
+    ($self:ident, $store:ident => $call:expr) => {
+        match $self {
+            Store::Sqlite($store) => $call,
+            Store::Postgres($store) => $call,
+        }
+    };
+}
+
+impl Store {
+    pub(crate) async fn load(&self) -> Result<Stored, HistoryError> {
+        either!(self, store => store.load().await)
+    }
+
+    /// Stores the batch. When this returned an error the same batch may be committed again: what is there already stays.
+    pub(crate) async fn commit(&self, batch: &Batch) -> Result<(), HistoryError> {
+        either!(self, store => store.commit(batch).await)
+    }
+
+    /// The months that hold blocks, oldest first.
+    pub(crate) fn months(&self) -> BTreeMap<Month, MonthTotals> {
+        either!(self, store => store.months())
+    }
+
+    /// The wanted blocks of one month, by first time.
+    pub(crate) async fn rows(&self, month: Month, wanted: Wanted) -> Result<Vec<Row>, HistoryError> {
+        either!(self, store => store.rows(month, wanted).await)
+    }
+
+    /// Bodies of blocks of one month, in any order.
+    pub(crate) async fn bodies(
+        &self,
+        month: Month,
+        ids: &[i64],
+    ) -> Result<Vec<(i64, Vec<u8>)>, HistoryError> {
+        either!(self, store => store.bodies(month, ids).await)
+    }
+
+    /// Whole blocks of one month in the order of sealing, after the given one.
+    pub(crate) async fn page(
+        &self,
+        month: Month,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<Block>, HistoryError> {
+        either!(self, store => store.page(month, after, limit).await)
+    }
+
+    /// Blocks of one month with readings on both sides of `cutoff`.
+    pub(crate) async fn straddling(
+        &self,
+        month: Month,
+        cutoff: Timestamp,
+    ) -> Result<Vec<Block>, HistoryError> {
+        either!(self, store => store.straddling(month, cutoff).await)
+    }
+
+    /// Deletes the month's blocks that end before `cutoff` and puts the given ones in place of those with their numbers. Returns
+    /// how many readings are gone.
+    pub(crate) async fn trim(
+        &self,
+        month: Month,
+        cutoff: Timestamp,
+        trimmed: &[Block],
+    ) -> Result<i64, HistoryError> {
+        either!(self, store => store.trim(month, cutoff, trimmed).await)
+    }
+
+    /// Deletes a whole month.
+    pub(crate) async fn drop_month(&self, month: Month) -> Result<(), HistoryError> {
+        either!(self, store => store.drop_month(month).await)
+    }
+
+    /// Forgets newest readings before `cutoff`.
+    pub(crate) async fn forget_newest_before(&self, cutoff: Timestamp) -> Result<(), HistoryError> {
+        either!(self, store => store.forget_newest_before(cutoff).await)
+    }
+
+    /// Bytes the database takes.
+    pub(crate) async fn bytes(&self) -> u64 {
+        either!(self, store => store.bytes().await)
+    }
+
+    pub(crate) async fn close(&self) {
+        either!(self, store => store.close().await);
+    }
+}

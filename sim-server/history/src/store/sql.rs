@@ -1,0 +1,467 @@
+//! The statements, once, for both databases: the macro only puts in the connection's type, so that each adapter is checked
+//! against its own driver. Statements stay within what SQLite and PostgreSQL both speak (`$1`, `ON CONFLICT`).
+
+use super::{Batch, MonthTotals, Row, Wanted};
+use crate::{
+    block::{Block, Summary},
+    head::SeriesState,
+    month::Month,
+    series::{SeriesId, SeriesKey},
+};
+use shared::{
+    telemetry::{Quality, Reading},
+    time::Timestamp,
+};
+
+/// The store's format; another number means another program wrote it.
+pub(super) const FORMAT: i64 = 1;
+
+/// Names, states and marks. `blob` and `real` are what the database calls bytes and doubles.
+pub(super) fn catalog_schema(real: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS history_meta (name TEXT PRIMARY KEY, value BIGINT NOT NULL);
+         CREATE TABLE IF NOT EXISTS history_series (
+             id BIGINT PRIMARY KEY, device TEXT NOT NULL, measurement TEXT NOT NULL);
+         CREATE TABLE IF NOT EXISTS history_state (
+             series BIGINT PRIMARY KEY, sealed_through BIGINT NOT NULL, span_ms BIGINT NOT NULL,
+             newest_time BIGINT, newest_value {real}, newest_quality BIGINT);"
+    )
+}
+
+/// Blocks and their totals. `id` is what the database calls an integer primary key.
+pub(super) fn blocks_schema(id: &str, real: &str, blob: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS history_blocks (
+             id {id} PRIMARY KEY, series BIGINT NOT NULL, t0 BIGINT NOT NULL, t1 BIGINT NOT NULL,
+             sequence BIGINT NOT NULL, count BIGINT NOT NULL, min_value {real} NOT NULL,
+             max_value {real} NOT NULL, sum_value {real} NOT NULL, first_value {real} NOT NULL,
+             last_value {real} NOT NULL, qualities BIGINT NOT NULL, body {blob} NOT NULL);
+         CREATE INDEX IF NOT EXISTS history_blocks_by_time ON history_blocks (series, t1);
+         CREATE TABLE IF NOT EXISTS history_months (
+             month BIGINT PRIMARY KEY, blocks BIGINT NOT NULL, points BIGINT NOT NULL,
+             bytes BIGINT NOT NULL, oldest BIGINT NOT NULL, newest BIGINT NOT NULL);"
+    )
+}
+
+/// Rows in one INSERT.
+pub(super) const ROWS_AT_ONCE: usize = 64;
+
+pub(super) type SummaryColumns = (i64, i64, i64, i64, f64, f64, f64, f64, f64);
+pub(super) type BlockColumns = (i64, i64, i64, i64, i64, i64, f64, f64, f64, f64, f64, i64, Vec<u8>);
+pub(super) type StateColumns = (i64, i64, i64, Option<i64>, Option<f64>, Option<i64>);
+
+pub(super) fn inconsistent(what: impl Into<String>) -> sqlx::Error {
+    sqlx::Error::Decode(what.into().into())
+}
+
+pub(super) fn series_id(id: i64) -> Result<SeriesId, sqlx::Error> {
+    u32::try_from(id).map(SeriesId).map_err(|_| inconsistent(format!("{id} is no series")))
+}
+
+pub(super) fn summary(row: SummaryColumns) -> Result<Summary, sqlx::Error> {
+    let (id, t0, t1, count, min, max, sum, first, last) = row;
+    let count = u32::try_from(count).map_err(|_| inconsistent(format!("block {id} counts {count}")))?;
+    Ok(Summary { id, first_time: Timestamp(t0), last_time: Timestamp(t1), count, min, max, sum, first, last })
+}
+
+pub(super) fn block(row: BlockColumns) -> Result<Block, sqlx::Error> {
+    let (id, series, t0, t1, sequence, count, min, max, sum, first, last, qualities, body) = row;
+    Ok(Block {
+        series: series_id(series)?,
+        summary: summary((id, t0, t1, count, min, max, sum, first, last))?,
+        sequence: sequence as u64,
+        qualities: qualities as u8,
+        body,
+    })
+}
+
+pub(super) fn state(row: StateColumns) -> Result<(SeriesId, SeriesState), sqlx::Error> {
+    let (series, sealed_through, span_ms, time, value, quality) = row;
+    let newest = match (time, value, quality) {
+        (Some(t), Some(value), Some(code)) => {
+            let quality = u8::try_from(code).ok().and_then(Quality::from_code);
+            let quality =
+                quality.ok_or_else(|| inconsistent(format!("quality {code} of series {series}")))?;
+            Some(Reading { value, timestamp: Timestamp(t), quality })
+        }
+        _ => None,
+    };
+    Ok((series_id(series)?, SeriesState { sealed_through: sealed_through as u64, span_ms, newest }))
+}
+
+pub(super) fn name(row: (i64, String, String)) -> Result<(SeriesId, SeriesKey), sqlx::Error> {
+    let (id, device, measurement) = row;
+    let bad = |e: shared::id::InvalidId| inconsistent(e.to_string());
+    let key =
+        SeriesKey { device: device.parse().map_err(bad)?, measurement: measurement.parse().map_err(bad)? };
+    Ok((series_id(id)?, key))
+}
+
+macro_rules! statements {
+    ($module:ident, $database:ty, $connection:ty) => {
+        pub(super) mod $module {
+            use super::*;
+            use sqlx::{QueryBuilder, query, query_as, query_scalar};
+
+            type Connection = $connection;
+
+            pub(in crate::store) async fn meta(
+                db: &mut Connection,
+                name: &str,
+            ) -> Result<Option<i64>, sqlx::Error> {
+                query_scalar("SELECT value FROM history_meta WHERE name = $1")
+                    .bind(name)
+                    .fetch_optional(db)
+                    .await
+            }
+
+            pub(in crate::store) async fn put_meta(
+                db: &mut Connection,
+                name: &str,
+                value: i64,
+            ) -> Result<(), sqlx::Error> {
+                query(
+                    "INSERT INTO history_meta (name, value) VALUES ($1, $2)
+                     ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                )
+                .bind(name)
+                .bind(value)
+                .execute(db)
+                .await?;
+                Ok(())
+            }
+
+            /// The format of what is there; a new catalog gets ours.
+            pub(in crate::store) async fn check_format(db: &mut Connection) -> Result<(), sqlx::Error> {
+                match meta(db, "format").await? {
+                    Some(FORMAT) => Ok(()),
+                    Some(other) => Err(inconsistent(format!("format {other}, not {FORMAT}"))),
+                    None => put_meta(db, "format", FORMAT).await,
+                }
+            }
+
+            pub(in crate::store) async fn names(
+                db: &mut Connection,
+            ) -> Result<Vec<(SeriesId, SeriesKey)>, sqlx::Error> {
+                let rows: Vec<(i64, String, String)> =
+                    query_as("SELECT id, device, measurement FROM history_series ORDER BY id")
+                        .fetch_all(db)
+                        .await?;
+                rows.into_iter().map(name).collect()
+            }
+
+            pub(in crate::store) async fn states(
+                db: &mut Connection,
+            ) -> Result<Vec<(SeriesId, SeriesState)>, sqlx::Error> {
+                let rows: Vec<StateColumns> = query_as(
+                    "SELECT series, sealed_through, span_ms, newest_time, newest_value, newest_quality
+                     FROM history_state",
+                )
+                .fetch_all(db)
+                .await?;
+                rows.into_iter().map(state).collect()
+            }
+
+            pub(in crate::store) async fn insert_names(
+                db: &mut Connection,
+                batch: &Batch,
+            ) -> Result<(), sqlx::Error> {
+                for names in batch.names.chunks(ROWS_AT_ONCE) {
+                    let mut insert = QueryBuilder::<$database>::new(
+                        "INSERT INTO history_series (id, device, measurement) ",
+                    );
+                    insert.push_values(names, |mut row, (id, key)| {
+                        row.push_bind(i64::from(id.0))
+                            .push_bind(key.device.as_str().to_owned())
+                            .push_bind(key.measurement.as_str().to_owned());
+                    });
+                    insert.push(" ON CONFLICT (id) DO NOTHING");
+                    insert.build().persistent(names.len() == ROWS_AT_ONCE).execute(&mut *db).await?;
+                }
+                Ok(())
+            }
+
+            /// States, and the number up to which blocks are accounted for in them.
+            pub(in crate::store) async fn put_states(
+                db: &mut Connection,
+                batch: &Batch,
+            ) -> Result<(), sqlx::Error> {
+                for states in batch.states.chunks(ROWS_AT_ONCE) {
+                    let mut insert = QueryBuilder::<$database>::new(
+                        "INSERT INTO history_state
+                         (series, sealed_through, span_ms, newest_time, newest_value, newest_quality) ",
+                    );
+                    insert.push_values(states, |mut row, (series, state)| {
+                        row.push_bind(i64::from(series.0))
+                            .push_bind(state.sealed_through as i64)
+                            .push_bind(state.span_ms)
+                            .push_bind(state.newest.map(|r| r.timestamp.0))
+                            .push_bind(state.newest.map(|r| r.value))
+                            .push_bind(state.newest.map(|r| i64::from(r.quality.code())));
+                    });
+                    insert.push(
+                        " ON CONFLICT (series) DO UPDATE SET sealed_through = excluded.sealed_through,
+                         span_ms = excluded.span_ms, newest_time = excluded.newest_time,
+                         newest_value = excluded.newest_value, newest_quality = excluded.newest_quality",
+                    );
+                    insert.build().persistent(states.len() == ROWS_AT_ONCE).execute(&mut *db).await?;
+                }
+                if let Some(last) = batch.blocks.iter().map(|b| b.summary.id).max() {
+                    put_meta(db, "accounted", last).await?;
+                }
+                Ok(())
+            }
+
+            /// Inserts blocks of one month that are not there yet, and counts them. Returns whether they were new.
+            pub(in crate::store) async fn insert_blocks(
+                db: &mut Connection,
+                month: Month,
+                blocks: &[&Block],
+            ) -> Result<bool, sqlx::Error> {
+                let mut inserted = 0;
+                for blocks in blocks.chunks(ROWS_AT_ONCE) {
+                    let mut insert = QueryBuilder::<$database>::new(
+                        "INSERT INTO history_blocks (id, series, t0, t1, sequence, count, min_value, max_value,
+                         sum_value, first_value, last_value, qualities, body) ",
+                    );
+                    insert.push_values(blocks, |mut row, block| {
+                        let s = &block.summary;
+                        row.push_bind(s.id)
+                            .push_bind(i64::from(block.series.0))
+                            .push_bind(s.first_time.0)
+                            .push_bind(s.last_time.0)
+                            .push_bind(block.sequence as i64)
+                            .push_bind(i64::from(s.count))
+                            .push_bind(s.min)
+                            .push_bind(s.max)
+                            .push_bind(s.sum)
+                            .push_bind(s.first)
+                            .push_bind(s.last)
+                            .push_bind(i64::from(block.qualities))
+                            .push_bind(block.body.clone());
+                    });
+                    insert.push(" ON CONFLICT (id) DO NOTHING");
+                    let done =
+                        insert.build().persistent(blocks.len() == ROWS_AT_ONCE).execute(&mut *db).await?;
+                    inserted += done.rows_affected();
+                }
+                let Some(totals) = MonthTotals::of(blocks.iter().copied()) else { return Ok(false) };
+                if inserted == 0 {
+                    return Ok(false);
+                }
+                query(
+                    "INSERT INTO history_months (month, blocks, points, bytes, oldest, newest)
+                     VALUES ($1, $2, $3, $4, $5, $6)
+                     ON CONFLICT (month) DO UPDATE SET
+                         blocks = history_months.blocks + excluded.blocks,
+                         points = history_months.points + excluded.points,
+                         bytes = history_months.bytes + excluded.bytes,
+                         oldest = CASE WHEN excluded.oldest < history_months.oldest
+                                       THEN excluded.oldest ELSE history_months.oldest END,
+                         newest = CASE WHEN excluded.newest > history_months.newest
+                                       THEN excluded.newest ELSE history_months.newest END",
+                )
+                .bind(i64::from(month.0))
+                .bind(totals.blocks)
+                .bind(totals.points)
+                .bind(totals.bytes)
+                .bind(totals.oldest.0)
+                .bind(totals.newest.0)
+                .execute(db)
+                .await?;
+                Ok(true)
+            }
+
+            pub(in crate::store) async fn months(
+                db: &mut Connection,
+            ) -> Result<Vec<(Month, MonthTotals)>, sqlx::Error> {
+                let rows: Vec<(i64, i64, i64, i64, i64, i64)> = query_as(
+                    "SELECT month, blocks, points, bytes, oldest, newest FROM history_months ORDER BY month",
+                )
+                .fetch_all(db)
+                .await?;
+                rows.into_iter()
+                    .map(|(month, blocks, points, bytes, oldest, newest)| {
+                        let month = i32::try_from(month)
+                            .map_err(|_| inconsistent(format!("{month} is no month")))?;
+                        let (oldest, newest) = (Timestamp(oldest), Timestamp(newest));
+                        Ok((Month(month), MonthTotals { blocks, points, bytes, oldest, newest }))
+                    })
+                    .collect()
+            }
+
+            pub(in crate::store) async fn last_block_id(db: &mut Connection) -> Result<i64, sqlx::Error> {
+                query_scalar("SELECT COALESCE(MAX(id), 0) FROM history_blocks").fetch_one(db).await
+            }
+
+            pub(in crate::store) async fn rows(
+                db: &mut Connection,
+                wanted: Wanted,
+            ) -> Result<Vec<Row>, sqlx::Error> {
+                let Wanted { series, from, to, with_bodies, .. } = wanted;
+                if with_bodies {
+                    let rows: Vec<(i64, i64, i64, i64, f64, f64, f64, f64, f64, Vec<u8>)> = query_as(
+                        "SELECT id, t0, t1, count, min_value, max_value, sum_value, first_value, last_value, body
+                         FROM history_blocks WHERE series = $1 AND t1 >= $2 AND t1 < $3 AND t0 < $4
+                         ORDER BY t0, id",
+                    )
+                    .bind(i64::from(series.0))
+                    .bind(from.0)
+                    .bind(wanted.last_end())
+                    .bind(to.0)
+                    .fetch_all(db)
+                    .await?;
+                    rows.into_iter()
+                        .map(|(id, t0, t1, count, min, max, sum, first, last, body)| {
+                            let summary = summary((id, t0, t1, count, min, max, sum, first, last))?;
+                            Ok(Row { summary, body: Some(body) })
+                        })
+                        .collect()
+                } else {
+                    let rows: Vec<SummaryColumns> = query_as(
+                        "SELECT id, t0, t1, count, min_value, max_value, sum_value, first_value, last_value
+                         FROM history_blocks WHERE series = $1 AND t1 >= $2 AND t1 < $3 AND t0 < $4
+                         ORDER BY t0, id",
+                    )
+                    .bind(i64::from(series.0))
+                    .bind(from.0)
+                    .bind(wanted.last_end())
+                    .bind(to.0)
+                    .fetch_all(db)
+                    .await?;
+                    rows.into_iter().map(|row| Ok(Row { summary: summary(row)?, body: None })).collect()
+                }
+            }
+
+            pub(in crate::store) async fn bodies(
+                db: &mut Connection,
+                ids: &[i64],
+            ) -> Result<Vec<(i64, Vec<u8>)>, sqlx::Error> {
+                let mut bodies = Vec::with_capacity(ids.len());
+                for ids in ids.chunks(ROWS_AT_ONCE) {
+                    let mut select =
+                        QueryBuilder::<$database>::new("SELECT id, body FROM history_blocks WHERE id IN (");
+                    let mut list = select.separated(", ");
+                    for id in ids {
+                        list.push_bind(*id);
+                    }
+                    list.push_unseparated(")");
+                    let rows: Vec<(i64, Vec<u8>)> = select.build_query_as().fetch_all(&mut *db).await?;
+                    bodies.extend(rows);
+                }
+                Ok(bodies)
+            }
+
+            /// Whole blocks with first times in `[from, to)`, in the order of sealing.
+            pub(in crate::store) async fn page(
+                db: &mut Connection,
+                from: Timestamp,
+                to: Timestamp,
+                after: i64,
+                limit: i64,
+            ) -> Result<Vec<Block>, sqlx::Error> {
+                let rows: Vec<BlockColumns> = query_as(
+                    "SELECT id, series, t0, t1, sequence, count, min_value, max_value, sum_value, first_value,
+                     last_value, qualities, body FROM history_blocks
+                     WHERE id > $1 AND t0 >= $2 AND t0 < $3 ORDER BY id LIMIT $4",
+                )
+                .bind(after)
+                .bind(from.0)
+                .bind(to.0)
+                .bind(limit)
+                .fetch_all(db)
+                .await?;
+                rows.into_iter().map(block).collect()
+            }
+
+            pub(in crate::store) async fn straddling(
+                db: &mut Connection,
+                month: Month,
+                cutoff: Timestamp,
+            ) -> Result<Vec<Block>, sqlx::Error> {
+                let rows: Vec<BlockColumns> = query_as(
+                    "SELECT id, series, t0, t1, sequence, count, min_value, max_value, sum_value, first_value,
+                     last_value, qualities, body FROM history_blocks
+                     WHERE t0 >= $1 AND t0 < $2 AND t1 >= $2 ORDER BY id",
+                )
+                .bind(month.start().0)
+                .bind(cutoff.0)
+                .fetch_all(db)
+                .await?;
+                rows.into_iter().map(block).collect()
+            }
+
+            /// Returns how many readings are gone.
+            pub(in crate::store) async fn trim(
+                db: &mut Connection,
+                month: Month,
+                cutoff: Timestamp,
+                trimmed: &[Block],
+            ) -> Result<i64, sqlx::Error> {
+                let before = points_in(db, month).await?;
+                query("DELETE FROM history_blocks WHERE t0 >= $1 AND t1 < $2")
+                    .bind(month.start().0)
+                    .bind(cutoff.0)
+                    .execute(&mut *db)
+                    .await?;
+                for block in trimmed {
+                    query("DELETE FROM history_blocks WHERE id = $1")
+                        .bind(block.summary.id)
+                        .execute(&mut *db)
+                        .await?;
+                }
+                let trimmed: Vec<&Block> = trimmed.iter().collect();
+                insert_blocks(db, month, &trimmed).await?;
+                recount(db, month).await?;
+                Ok(before - points_in(db, month).await?)
+            }
+
+            async fn points_in(db: &mut Connection, month: Month) -> Result<i64, sqlx::Error> {
+                query_scalar(
+                    "SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM history_blocks
+                     WHERE t0 >= $1 AND t0 < $2",
+                )
+                .bind(month.start().0)
+                .bind(month.end().0)
+                .fetch_one(db)
+                .await
+            }
+
+            async fn recount(db: &mut Connection, month: Month) -> Result<(), sqlx::Error> {
+                query("DELETE FROM history_months WHERE month = $1")
+                    .bind(i64::from(month.0))
+                    .execute(&mut *db)
+                    .await?;
+                query(
+                    "INSERT INTO history_months (month, blocks, points, bytes, oldest, newest)
+                     SELECT $1, COUNT(*), CAST(SUM(count) AS BIGINT), CAST(SUM(LENGTH(body)) AS BIGINT),
+                            MIN(t0), MAX(t1)
+                     FROM history_blocks WHERE t0 >= $2 AND t0 < $3 HAVING COUNT(*) > 0",
+                )
+                .bind(i64::from(month.0))
+                .bind(month.start().0)
+                .bind(month.end().0)
+                .execute(&mut *db)
+                .await?;
+                Ok(())
+            }
+
+            pub(in crate::store) async fn forget_newest_before(
+                db: &mut Connection,
+                cutoff: Timestamp,
+            ) -> Result<(), sqlx::Error> {
+                query(
+                    "UPDATE history_state SET newest_time = NULL, newest_value = NULL, newest_quality = NULL
+                     WHERE newest_time < $1",
+                )
+                .bind(cutoff.0)
+                .execute(db)
+                .await?;
+                Ok(())
+            }
+        }
+    };
+}
+
+statements!(on_sqlite, sqlx::Sqlite, sqlx::SqliteConnection);
+statements!(on_postgres, sqlx::Postgres, sqlx::PgConnection);

@@ -1,0 +1,6 @@
+//! The store as a whole, on SQLite and on PostgreSQL.
+
+mod behaviour;
+mod disks;
+mod model;
+mod place;

@@ -1,0 +1,228 @@
+//! A disk in memory that fails on demand and can lose power at any byte.
+
+use super::disk::{Disk, DiskFile};
+use parking_lot::Mutex;
+use std::{collections::BTreeMap, io, sync::Arc};
+
+/// One file as the file system sees it and as the platter has it.
+#[derive(Debug, Clone, Default)]
+struct Contents {
+    cached: Vec<u8>,
+    durable: Vec<u8>,
+    /// Whether the name itself is durable.
+    named: bool,
+    /// Bytes up to here are marked clean, although a failed sync never wrote them.
+    forgotten: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    files: BTreeMap<String, Contents>,
+    /// Removed, but the removal is not durable.
+    ghosts: BTreeMap<String, Contents>,
+    operations: u64,
+    written: u64,
+    /// The power goes when this many operations are done.
+    power_off_at_operation: Option<u64>,
+    /// The power goes when this many bytes are written.
+    power_off_at_byte: Option<u64>,
+    free_bytes: Option<u64>,
+    failing_syncs: u32,
+    longest_write: Option<usize>,
+}
+
+/// What survives of bytes that were written and not synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unsynced {
+    Lost,
+    Kept,
+    /// Half of them, the rest zeros: a file system that extended the file before it wrote the data.
+    Torn,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FaultDisk(Arc<Mutex<State>>);
+
+impl FaultDisk {
+    pub(crate) fn power_off_at_operation(&self, operation: u64) {
+        self.0.lock().power_off_at_operation = Some(operation);
+    }
+    pub(crate) fn power_off_at_byte(&self, byte: u64) {
+        self.0.lock().power_off_at_byte = Some(byte);
+    }
+    pub(crate) fn set_free_bytes(&self, free: Option<u64>) {
+        self.0.lock().free_bytes = free;
+    }
+    pub(crate) fn fail_syncs(&self, count: u32) {
+        self.0.lock().failing_syncs = count;
+    }
+    pub(crate) fn limit_writes(&self, longest: Option<usize>) {
+        self.0.lock().longest_write = longest;
+    }
+    pub(crate) fn operations(&self) -> u64 {
+        self.0.lock().operations
+    }
+    pub(crate) fn written(&self) -> u64 {
+        self.0.lock().written
+    }
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.0.lock().files.keys().cloned().collect()
+    }
+    /// Changes one byte of a file, on the platter and in the cache.
+    pub(crate) fn flip(&self, name: &str, offset: usize) {
+        let mut state = self.0.lock();
+        let contents = state.files.get_mut(name).expect("the file exists");
+        contents.cached[offset] ^= 0x55;
+        contents.durable[offset] ^= 0x55;
+    }
+    pub(crate) fn len(&self, name: &str) -> usize {
+        self.0.lock().files[name].cached.len()
+    }
+
+    /// The disk after the power came back.
+    pub(crate) fn after_power_loss(&self, unsynced: Unsynced) -> FaultDisk {
+        let state = self.0.lock();
+        let mut files = BTreeMap::new();
+        let ghosts = state.ghosts.iter().filter(|_| unsynced == Unsynced::Lost);
+        for (name, contents) in state.files.iter().chain(ghosts) {
+            if !contents.named && unsynced == Unsynced::Lost {
+                continue;
+            }
+            let mut bytes = contents.durable.clone();
+            let tail = contents.cached.get(bytes.len()..).unwrap_or_default();
+            match unsynced {
+                Unsynced::Lost => {}
+                Unsynced::Kept => bytes.extend_from_slice(tail),
+                Unsynced::Torn => {
+                    let half = tail.len() / 2;
+                    bytes.extend_from_slice(&tail[..half]);
+                    bytes.resize(bytes.len() + tail.len() - half, 0);
+                }
+            }
+            let forgotten = bytes.len();
+            files.insert(
+                name.clone(),
+                Contents { cached: bytes.clone(), durable: bytes, named: true, forgotten },
+            );
+        }
+        FaultDisk(Arc::new(Mutex::new(State { files, ..State::default() })))
+    }
+}
+
+fn power_is_off() -> io::Error {
+    io::Error::other("the power is off")
+}
+
+impl State {
+    fn operate(&mut self) -> io::Result<()> {
+        if self.power_off_at_operation.is_some_and(|at| self.operations >= at)
+            || self.power_off_at_byte.is_some_and(|at| self.written >= at)
+        {
+            return Err(power_is_off());
+        }
+        self.operations += 1;
+        Ok(())
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        self.operate()?;
+        let fails = self.failing_syncs > 0;
+        self.failing_syncs = self.failing_syncs.saturating_sub(1);
+        let contents = self.files.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
+        if fails {
+            contents.forgotten = contents.cached.len();
+            return Err(io::Error::other("sync failed"));
+        }
+        let from = contents.durable.len();
+        let forgotten = contents.forgotten.max(from).min(contents.cached.len());
+        // What a failed sync forgot reads as zeros once the power was gone, whatever later syncs say.
+        contents.durable.resize(forgotten, 0);
+        contents.durable.extend_from_slice(&contents.cached[forgotten..]);
+        contents.forgotten = contents.cached.len();
+        Ok(())
+    }
+}
+
+impl Disk for FaultDisk {
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.names())
+    }
+
+    fn read(&self, name: &str, limit: u64) -> io::Result<Vec<u8>> {
+        let state = self.0.lock();
+        let contents = state.files.get(name).ok_or(io::ErrorKind::NotFound)?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(contents.cached.len());
+        Ok(contents.cached[..limit].to_vec())
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let mut state = self.0.lock();
+        state.operate()?;
+        if state.files.contains_key(name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        state.files.insert(name.to_owned(), Contents::default());
+        Ok(Box::new(FaultFile { disk: self.clone(), name: name.to_owned() }))
+    }
+
+    fn truncate(&self, name: &str, len: u64) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.operate()?;
+        let contents = state.files.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        contents.cached.truncate(len);
+        contents.durable.truncate(len);
+        contents.forgotten = contents.forgotten.min(len);
+        state.sync(name)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.operate()?;
+        let contents = state.files.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        if contents.named {
+            state.ghosts.insert(name.to_owned(), contents);
+        }
+        Ok(())
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.operate()?;
+        state.ghosts.clear();
+        for contents in state.files.values_mut() {
+            contents.named = true;
+        }
+        Ok(())
+    }
+}
+
+struct FaultFile {
+    disk: FaultDisk,
+    name: String,
+}
+
+impl DiskFile for FaultFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.disk.0.lock();
+        state.operate()?;
+        let mut n = bytes.len().min(state.longest_write.unwrap_or(usize::MAX));
+        if let Some(free) = &mut state.free_bytes {
+            if *free == 0 && n > 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            n = n.min(*free as usize);
+            *free -= n as u64;
+        }
+        let power_left = state.power_off_at_byte.map_or(u64::MAX, |at| at - state.written);
+        let reached = n.min(usize::try_from(power_left).unwrap_or(usize::MAX));
+        state.written += reached as u64;
+        let contents = state.files.get_mut(&self.name).ok_or(io::ErrorKind::NotFound)?;
+        contents.cached.extend_from_slice(&bytes[..reached]);
+        if reached < n { Err(power_is_off()) } else { Ok(n) }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.disk.0.lock().sync(&self.name)
+    }
+}
