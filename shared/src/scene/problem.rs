@@ -9,17 +9,21 @@ pub struct Problem {
     pub file: String,
     /// 1-based line, where one is known.
     pub line: Option<usize>,
-    /// Such as `devices[12].bus`.
+    /// Such as `devices[12].bus`; empty for the file as a whole.
     pub field: String,
     pub message: String,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            Some(line) => write!(f, "{}:{line}: {}: {}", self.file, self.field, self.message),
-            None => write!(f, "{}: {}: {}", self.file, self.field, self.message),
+        write!(f, "{}", self.file)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
         }
+        if !self.field.is_empty() {
+            write!(f, ": {}", self.field)?;
+        }
+        write!(f, ": {}", self.message)
     }
 }
 

@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(
             problems,
             [
-                "series/weather.csv:8: : 3 cells under 9 columns",
+                "series/weather.csv:8: 3 cells under 9 columns",
                 "series/weather.csv:6: ghi_w_m2: \"x\" is not a number",
                 "series/weather.csv:7: temperature_c: -120 is not within -70…60",
                 "series/weather.csv:7: pressure_hpa: NaN is not within 500…1100",

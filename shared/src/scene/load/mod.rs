@@ -20,6 +20,8 @@ mod tree;
 
 #[cfg(test)]
 mod broken_scenes;
+#[cfg(test)]
+mod sound_scene;
 
 #[cfg(test)]
 pub(crate) use conform::schema_of;
