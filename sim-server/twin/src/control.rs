@@ -229,55 +229,45 @@ impl Inner {
             Some(unwritten) => Some(unwritten),
             None => self.records.command(&id).await.map_err(failed)?,
         };
-        let (record, is_news) = {
+        let record = {
             let mut desk = self.desk.lock();
             let told = self.tell(&mut desk, CommandInput::Ack { sender, ack, ended: ended.clone() }, now);
-            match (told.refused, told.journal.into_iter().next(), ended) {
-                (Some(refusal), _, _) => return Err(refusal),
-                (None, Some(record), _) => (record, true),
-                (None, None, Some(ended)) => (ended, false),
-                // Unreachable: the queue refuses an unknown command.
-                (None, None, None) => {
+            match (told.refused, told.journal.into_iter().next().or(ended)) {
+                (Some(refusal), _) => return Err(refusal),
+                (None, Some(record)) => record,
+                // Cannot be: the queue refuses an answer to a command it does not know.
+                (None, None) => {
                     return Err(Refusal::new(RefusalCode::UnknownCommand, "commandId", "no such command"));
                 }
             }
         };
         // Also when it is no news: what was said first may still be on its way to the disk.
         self.flush_commands().await.map_err(failed)?;
-        if is_news {
-            self.announce_ended(&record);
-        }
         Ok(record)
     }
 
     /// Asks the queue and puts what it journals in the outbox, while the desk is locked, so that the newest state is the
     /// one that is written. An end is announced once it is written, everything else at once.
     fn tell(&self, desk: &mut CommandDesk, input: CommandInput, now: Timestamp) -> Told {
+        let had_ended = matches!(&input, CommandInput::Ack { ended: Some(_), .. });
         let told = desk.handle(input, now);
         for record in &told.journal {
             self.command_outbox.put(record.request.command_id.clone(), record.clone());
-            if !record.status.is_final() {
+            if !had_ended {
                 self.meters.command(record.status);
+            }
+            if !record.status.is_final() {
                 self.announce_command(record);
             }
         }
         told
     }
 
-    /// Retries and expiries. Gives what ended, to be announced once it is written.
-    pub(crate) fn tick_commands(&self, now: Timestamp) -> Vec<CommandRecord> {
+    /// Retries and expiries.
+    pub(crate) fn tick_commands(&self, now: Timestamp) {
         let mut desk = self.desk.lock();
-        let told = self.tell(&mut desk, CommandInput::Tick, now);
+        self.tell(&mut desk, CommandInput::Tick, now);
         self.meters.open_commands.set(desk.queue.len() as f64);
-        told.journal
-    }
-
-    pub(crate) fn announce_ended(&self, record: &CommandRecord) {
-        // A late answer changes the record, not the status.
-        if record.late_ack.is_none() || record.status != CommandStatus::Expired {
-            self.meters.command(record.status);
-        }
-        self.announce_command(record);
     }
 
     fn announce_command(&self, record: &CommandRecord) {
@@ -290,7 +280,12 @@ impl Inner {
     }
 
     pub(crate) async fn flush_commands(&self) -> Result<(), RecordsError> {
-        self.command_outbox.flush(async |commands| self.records.update_commands(&commands).await).await
+        let write = async |commands: Vec<CommandRecord>| {
+            self.records.update_commands(&commands).await?;
+            commands.iter().filter(|record| record.status.is_final()).for_each(|r| self.announce_command(r));
+            Ok(())
+        };
+        self.command_outbox.flush(write).await
     }
 }
 

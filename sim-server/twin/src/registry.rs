@@ -8,6 +8,7 @@ use records::{DeviceRecord, is_secret};
 use shared::{
     id::{DeviceId, ModelId},
     scene::Scene,
+    time::Timestamp,
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -36,6 +37,11 @@ impl DeviceEntry {
 
     pub fn is_online(&self) -> bool {
         self.presence.is_online()
+    }
+
+    /// When the server last heard of it.
+    pub fn last_seen(&self) -> Option<Timestamp> {
+        self.presence.last_seen()
     }
 
     pub(crate) fn series_ids(&self, history: &History) -> &[SeriesId] {

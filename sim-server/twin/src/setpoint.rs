@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Parameters of every command that set nothing.
 const GENERIC: [&str; 2] = ["priority", "duration"];
+/// The command that sends a device back to its own rule.
+const RELEASE: &str = "release";
 
 /// A set-point as the shadow shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -35,6 +37,8 @@ struct SetPoint {
     since: Timestamp,
     until: Option<Timestamp>,
     values: BTreeMap<String, Value>,
+    /// Ends all that came before, once the device has taken it.
+    releases: bool,
 }
 
 /// The set-points of all devices.
@@ -58,7 +62,8 @@ impl SetPoints {
             return;
         }
         let values = settings(&record.request.parameters);
-        if values.is_empty() {
+        let releases = record.request.command == RELEASE;
+        if values.is_empty() && !releases {
             return;
         }
         let points = self.by_device.entry(device.clone()).or_default();
@@ -71,15 +76,22 @@ impl SetPoints {
                 since: record.queued_at,
                 until,
                 values,
+                releases,
             }),
         }
         forget_superseded(points);
+        if points.is_empty() {
+            self.by_device.remove(device);
+        }
     }
 
     /// What a device is asked for, by parameter.
     pub fn of(&self, device: &DeviceId, now: Timestamp) -> BTreeMap<String, Desired> {
         let mut desired = BTreeMap::new();
         for point in self.by_device.get(device).into_iter().flatten() {
+            if point.releases && point.status == CommandStatus::Acknowledged {
+                desired.clear();
+            }
             let over = point.until.is_some_and(|until| now >= until);
             for (name, value) in &point.values {
                 // A set-point that is over leaves nothing behind: the device follows its own rule, not an older one.
@@ -118,21 +130,24 @@ fn ended_at(record: &CommandRecord) -> Option<Timestamp> {
     Some(Timestamp(taken_at.0.saturating_add((seconds * 1e3) as i64)))
 }
 
-/// Drops acknowledged set-points of which newer acknowledged ones set every value again.
+/// Drops acknowledged set-points of which newer acknowledged ones set every value again, or which were released.
 fn forget_superseded(points: &mut Vec<SetPoint>) {
+    let first_open = points.iter().position(|point| point.status != CommandStatus::Acknowledged);
     let mut set_later: BTreeSet<String> = BTreeSet::new();
-    let mut keep: Vec<bool> = points
-        .iter()
-        .rev()
-        .map(|point| {
-            if point.status != CommandStatus::Acknowledged {
-                return true;
-            }
-            let needed = point.values.keys().any(|name| !set_later.contains(name));
-            set_later.extend(point.values.keys().cloned());
-            needed
-        })
-        .collect();
+    let mut released = false;
+    let mut keep: Vec<bool> = Vec::with_capacity(points.len());
+    for (i, point) in points.iter().enumerate().rev() {
+        if point.status != CommandStatus::Acknowledged {
+            keep.push(true);
+            continue;
+        }
+        let sets = !released && point.values.keys().any(|name| !set_later.contains(name));
+        // A release is needed as long as something before it may still be acknowledged.
+        let ends_open = point.releases && first_open.is_some_and(|open| open < i);
+        keep.push(sets || ends_open);
+        set_later.extend(point.values.keys().cloned());
+        released |= point.releases;
+    }
     points.retain(|_| keep.pop().unwrap_or(true));
 }
 
@@ -210,6 +225,21 @@ mod tests {
         points.note(&ended(record("c2", 80.0, Some(10.0), 2), CommandStatus::Acknowledged, 3));
         assert_eq!(power(&points, 12).unwrap().0, json!(80.0));
         assert_eq!(power(&points, 13), None);
+    }
+
+    #[test]
+    fn a_release_ends_all_set_points_once_the_device_has_taken_it() {
+        let mut points = SetPoints::default();
+        points.note(&ended(record("c1", 50.0, None, 0), CommandStatus::Acknowledged, 1));
+        let mut release = record("c2", 0.0, None, 2);
+        release.request.command = RELEASE.to_owned();
+        release.request.parameters.clear();
+        points.note(&release);
+        assert_eq!(power(&points, 3).unwrap().0, json!(50.0));
+        points.note(&ended(release, CommandStatus::Acknowledged, 4));
+        assert_eq!(power(&points, 4), None);
+        points.note(&record("c3", 80.0, None, 5));
+        assert_eq!(power(&points, 6).unwrap().0, json!(80.0));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::{
     alarms::{AlarmBook, AlarmInput},
     twin::{Inner, Twin},
 };
-use shared::{alarm::AlarmKind, id::DeviceId, time::Timestamp};
+use shared::{alarm::AlarmKind, time::Timestamp};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -25,14 +25,11 @@ impl Twin {
             let mut round = 0_u32;
             while shutdown.run_until_cancelled(interval.tick()).await.is_some() {
                 let now = (inner.options.clock)();
-                let ended = inner.tick_commands(now);
+                inner.tick_commands(now);
                 if round.is_multiple_of(ALARM_EVERY) {
                     inner.tick_devices(now);
                 }
                 round = round.wrapping_add(1);
-                if !ended.is_empty() && inner.flush_commands().await.is_ok() {
-                    ended.iter().for_each(|record| inner.announce_ended(record));
-                }
             }
         };
         tokio::join!(ticking, inner.keep_writing(&shutdown));
@@ -40,10 +37,9 @@ impl Twin {
 
     /// One round of what [`Twin::run`] does, at an instant of the caller's choosing.
     pub async fn tick(&self, now: Timestamp) -> Result<(), records::RecordsError> {
-        let ended = self.inner.tick_commands(now);
+        self.inner.tick_commands(now);
         self.inner.tick_devices(now);
         self.inner.flush_commands().await?;
-        ended.iter().for_each(|record| self.inner.announce_ended(record));
         self.inner.flush_alarms().await
     }
 }
@@ -108,7 +104,6 @@ impl Inner {
     /// Conditions end here rather than in the live flow: a value that is back inside costs nothing there.
     fn look_at_watched(&self, book: &mut AlarmBook, now: Timestamp) {
         for (kind, device, detail) in book.watched() {
-            let device: DeviceId = device;
             let Some(entry) = self.registry.get(device.as_str()) else { continue };
             if kind == AlarmKind::DataDelayed {
                 if entry.presence.is_on_time() {

@@ -32,7 +32,7 @@ pub fn validate_command(
         let named = command.parameters.iter().find(|p| p.key == *key);
         match (named, key.as_str()) {
             (Some(parameter), _) => check_parameter(parameter, value)?,
-            (None, "priority") => check_priority(value)?,
+            (None, "priority") => check_word(key, &PRIORITIES, value)?,
             (None, "duration") => check_duration(value)?,
             (None, _) => {
                 let known: Vec<&str> = command.parameters.iter().map(|p| p.key.as_str()).collect();
@@ -60,6 +60,9 @@ fn bad_parameter(key: &str, message: String) -> CommandRefusal {
 }
 
 fn check_parameter(parameter: &ParameterModel, value: &Value) -> Result<(), CommandRefusal> {
+    if !parameter.words.is_empty() {
+        return check_word(&parameter.key, &parameter.words, value);
+    }
     let number = match value {
         Value::Number(number) => number.as_f64(),
         // A switch may be told in words.
@@ -79,10 +82,11 @@ fn check_parameter(parameter: &ParameterModel, value: &Value) -> Result<(), Comm
     Ok(())
 }
 
-fn check_priority(value: &Value) -> Result<(), CommandRefusal> {
+fn check_word(key: &str, words: &[impl AsRef<str>], value: &Value) -> Result<(), CommandRefusal> {
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
     match value.as_str() {
-        Some(word) if PRIORITIES.contains(&word) => Ok(()),
-        _ => Err(bad_parameter("priority", format!("expected one of {}", PRIORITIES.join(", ")))),
+        Some(word) if words.contains(&word) => Ok(()),
+        _ => Err(bad_parameter(key, format!("expected one of {}", words.join(", ")))),
     }
 }
 
@@ -149,6 +153,17 @@ mod tests {
     }
 
     #[test]
+    fn a_parameter_with_words_takes_one_of_them() {
+        for (value, field) in [
+            (json!("eco"), None),
+            (json!("party"), Some("parameters.mode".to_owned())),
+            (json!(1), Some("parameters.mode".to_owned())),
+        ] {
+            assert_eq!(parameter("mode", value.clone()), field, "{value}");
+        }
+    }
+
+    #[test]
     fn each_fault_is_named() {
         for (key, value) in [
             ("power", json!("50")),
@@ -173,7 +188,7 @@ mod tests {
         );
         let (field, message) = refused(|request| request.command = "dance".into()).unwrap();
         assert_eq!(field, "command");
-        assert!(message.contains("it knows setPower, stop"), "{message}");
+        assert!(message.contains("it knows setPower, release"), "{message}");
     }
 
     #[test]
