@@ -46,6 +46,29 @@ pub struct EnergyTotals {
     pub self_sufficiency: Option<f64>,
 }
 
+/// The emission factor a figure rests on, with its source and how sure it is (see [`EmissionFactor`]).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FactorUsed {
+    pub kg_per_kwh: f64,
+    pub source: String,
+    pub year: u16,
+    pub status: String,
+    pub basis: String,
+}
+
+impl From<&EmissionFactor> for FactorUsed {
+    fn from(factor: &EmissionFactor) -> Self {
+        Self {
+            kg_per_kwh: factor.kg_per_kwh,
+            source: factor.source.clone(),
+            year: factor.year,
+            status: factor.status.clone(),
+            basis: factor.basis.clone(),
+        }
+    }
+}
+
 /// `GET /api/v1/energy/summary`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -69,7 +92,7 @@ pub struct EnergySummary {
     pub band: Band,
     pub import_price_per_kwh: f64,
     pub tariff_is_example: bool,
-    pub emission_factor: EmissionFactor,
+    pub emission_factor: FactorUsed,
     pub devices_online: u32,
     pub devices_total: u32,
 }

@@ -15,15 +15,15 @@ pub mod text;
 pub mod time;
 pub mod units;
 
-pub mod thing_model;
-pub mod tariff;
 pub mod scene;
 pub mod series;
 pub mod sun;
+pub mod tariff;
+pub mod thing_model;
 
-pub mod telemetry;
-pub mod command;
 pub mod alarm;
+pub mod command;
 pub mod energy;
 pub mod plan;
 pub mod stream;
+pub mod telemetry;

@@ -183,9 +183,8 @@ mod tests {
     use super::*;
     use crate::{
         alarm::{AlarmKind, Severity},
-        energy::{EnergyTotals, PowerBalance},
+        energy::{EnergyTotals, FactorUsed, PowerBalance},
         plan::{DevicePlan, PlanStatus},
-        scene::EmissionFactor,
         tariff::Band,
         telemetry::Provenance,
         text::Text,
@@ -197,8 +196,17 @@ mod tests {
         let t = Timestamp(1_780_000_000_000);
         vec![
             ServerMessage::Subscribed(vec![PointInfo { name, origin: Origin::Simulated }]),
-            ServerMessage::Values(vec![PointValue { point: 0, timestamp: t, value: 55.5, quality: Quality::Good }]),
-            ServerMessage::Presence(vec![Presence { device: device.clone(), online: true, last_seen: Some(t) }]),
+            ServerMessage::Values(vec![PointValue {
+                point: 0,
+                timestamp: t,
+                value: 55.5,
+                quality: Quality::Good,
+            }]),
+            ServerMessage::Presence(vec![Presence {
+                device: device.clone(),
+                online: true,
+                last_seen: Some(t),
+            }]),
             ServerMessage::Energy(Box::new(EnergySummary {
                 at: t,
                 age_ms: 12,
@@ -214,7 +222,7 @@ mod tests {
                 band: Band::Valley,
                 import_price_per_kwh: 0.3,
                 tariff_is_example: true,
-                emission_factor: EmissionFactor {
+                emission_factor: FactorUsed {
                     kg_per_kwh: 0.5827,
                     source: "notice".into(),
                     year: 2023,
