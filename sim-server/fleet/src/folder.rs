@@ -8,7 +8,7 @@ use std::{
 
 /// Why a scene folder cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read {}: {source}", path.display())]
+#[error("cannot read {}", path.display())]
 pub struct FolderError {
     pub path: PathBuf,
     source: io::Error,

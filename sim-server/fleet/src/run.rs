@@ -31,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long the fleet waits for the server, and for all its devices to be let in.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How often a long wait is told.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Simulates the scene's devices until `stop` is cancelled or the time asked for is over. `say` gets the lines people read.
@@ -140,7 +142,6 @@ async fn live(
     if !wait_for_connections(&clock.status, devices, &options.mqtt, &clock.stop).await? {
         return Ok(());
     }
-    say(&format!("fleet: {devices} devices connected"));
     if options.backfill > 0 {
         let began = Instant::now();
         let sent = clock.backfill(options.backfill_step, &|line| say(&format!("fleet: {line}"))).await;
@@ -156,7 +157,7 @@ async fn live(
     if clock.stop.is_cancelled() {
         return Ok(());
     }
-    say("fleet: live");
+    say(&format!("fleet: {devices} devices connected"));
     if let Some(every) = options.reconnect_storm {
         let stop = clock.stop.clone();
         tokio::spawn(async move {
@@ -215,7 +216,14 @@ async fn wait_for_connections(
     stop: &CancellationToken,
 ) -> anyhow::Result<bool> {
     let began = Instant::now();
+    let mut told = Instant::now();
     while status.connected.load(Ordering::Acquire) < devices {
+        if told.elapsed() > TELL_EVERY {
+            told = Instant::now();
+            let connected = status.connected.load(Ordering::Acquire);
+            let last = status.last_error().unwrap_or_else(|| "no answer".to_owned());
+            tracing::warn!(connected, devices, %last, "waiting for {mqtt}");
+        }
         if began.elapsed() > PATIENCE {
             let connected = status.connected.load(Ordering::Acquire);
             let last = status.last_error().unwrap_or_else(|| "no answer".to_owned());

@@ -10,9 +10,9 @@ use std::{
 /// Why the devices cannot log in.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SecretsError {
-    #[error("cannot read the secrets file {}: {source}; the server writes it into its data folder at its first start", path.display())]
+    #[error("cannot read the secrets file {} (the server writes it into its data folder at its first start)", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("the secrets file {} is not a JSON object of device id to secret: {source}", path.display())]
+    #[error("the secrets file {} is not a JSON object of device id to secret", path.display())]
     Parse { path: PathBuf, source: serde_json::Error },
     #[error("the secrets file {} has no secret for {count} of the scene's devices: {some}", path.display())]
     Missing { path: PathBuf, count: usize, some: String },

@@ -21,11 +21,11 @@ pub(crate) struct FleetState {
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StateError {
-    #[error("cannot read the state file {}: {source}", path.display())]
+    #[error("cannot read the state file {}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("cannot write the state file {}: {source}", path.display())]
+    #[error("cannot write the state file {}", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("the state file {} is damaged: {source}; remove it to start the park afresh", path.display())]
+    #[error("the state file {} is damaged; remove it to start the park afresh", path.display())]
     Parse { path: PathBuf, source: serde_json::Error },
     #[error("the state file {} is of version {found}, this program reads version {VERSION}", path.display())]
     Version { path: PathBuf, found: u32 },

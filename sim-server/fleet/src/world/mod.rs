@@ -50,7 +50,7 @@ pub enum WorldError {
     TimeZone { zone: String },
     #[error("the series cannot be read: {}", first(.0))]
     Series(Vec<Problem>),
-    #[error("the network cannot be operated: {0}")]
+    #[error("the network cannot be operated")]
     Network(#[from] RadialError),
     #[error("device {device} has model {model}, which is not in the scene")]
     Model { device: DeviceId, model: ModelId },

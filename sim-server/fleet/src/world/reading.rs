@@ -1,4 +1,4 @@
-//! From everything a device can measure to what its thing model says it sends: keys, units, decimals, words.
+//! From everything a device can measure to what its thing model says it sends: keys, units, decimals, codes of states.
 
 use super::equipment::{Report, Value};
 use shared::{
@@ -25,7 +25,7 @@ fn value_of(measurement: &Measurement, report: &Report) -> Option<Sent> {
     let key = measurement.key.as_str();
     let (_, value) = report.values.iter().find(|(known, _)| *known == key)?;
     match (value, measurement.kind) {
-        (Value::State(word), MeasurementKind::State) => state_word(measurement, word).map(Sent::Word),
+        (Value::State(word), MeasurementKind::State) => state_code(measurement, word).map(Sent::Number),
         (Value::State(_), _) => None,
         (Value::Number(number), _) => {
             let scale = 10f64.powi(i32::from(measurement.decimals));
@@ -44,7 +44,7 @@ fn in_unit(unit: &str, value: f64) -> f64 {
     }
 }
 
-/// The model's word for a state; a model that lacks the word cannot say the state.
-fn state_word(measurement: &Measurement, word: &'static str) -> Option<String> {
-    measurement.states.iter().find(|state| state.word == word).map(|state| state.word.clone())
+/// The model's code for a state; a model that lacks the word cannot say the state.
+fn state_code(measurement: &Measurement, word: &'static str) -> Option<f64> {
+    measurement.states.iter().find(|state| state.word == word).map(|state| f64::from(state.code))
 }

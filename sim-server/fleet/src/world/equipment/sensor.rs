@@ -94,7 +94,7 @@ impl Sensor {
             self.outdoor_humidity_pct
         };
         report.number("temperature", temperature + 0.1 * self.wander);
-        report.number("humidity", humidity + 0.5 * self.wander);
+        report.number("humidity", (humidity + 0.5 * self.wander).clamp(0.0, 100.0));
         report.number("co2", if indoor { state.co2_ppm } else { OUTDOOR_CO2_PPM } + 4.0 * self.wander);
         // Fine dust is thick in still winter air and thin in wind.
         let dust = (62.0 - 0.9 * self.outdoor_c - 4.0 * self.wind_m_s).max(8.0) * (1.0 + 0.15 * self.wander);

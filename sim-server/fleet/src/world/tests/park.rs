@@ -40,11 +40,12 @@ pub(super) fn number(world: &World, id: &str, key: &str) -> f64 {
     }
 }
 
+/// The word of a state a device reads.
 pub(super) fn word(world: &World, id: &str, key: &str) -> String {
-    match value(world, id, key) {
-        Sent::Word(word) => word,
-        Sent::Number(number) => panic!("{id} {key} is {number}"),
-    }
+    let code = number(world, id, key) as i32;
+    let model = world.model(device(world, id)).unwrap();
+    let state = model.measurement(key).unwrap().states.iter().find(|s| s.code == code);
+    state.unwrap_or_else(|| panic!("{id} {key} is {code}")).word.clone()
 }
 
 fn value(world: &World, id: &str, key: &str) -> Sent {
