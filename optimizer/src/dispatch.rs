@@ -5,11 +5,11 @@ use thiserror::Error;
 
 use crate::baseline::baseline;
 use crate::check::check;
-use crate::exclusive::{Found, Method, Optimum, distance, optimise};
 use crate::formulation::{Formulation, Limits};
 use crate::infeasible::{Infeasibility, explain};
 use crate::plan::{Cost, Plan};
 use crate::problem::DispatchProblem;
+use crate::search::{Found, Method, Optimum, distance, optimise};
 use crate::solver::{Budget, SolverFault};
 use crate::validate::ProblemErrors;
 
@@ -99,17 +99,15 @@ pub fn solve_with_stopwatch(
     problem.validate()?;
     let seconds = options.time_box_seconds;
     let budget = Budget { seconds, elapsed_seconds };
-    let formulation = Formulation::new(problem, Limits::Hard);
-    let state = || Formulation::new(problem, Limits::Hard).program;
-    match optimise(&formulation.pairs, state, &budget)? {
+    let (formulation, found) = optimise(problem, Limits::Hard, &budget)?;
+    match found {
         Found::Plan(optimum) => Ok(Outcome::Planned(Box::new(solution(problem, &formulation, optimum)))),
         Found::Infeasible => {
             let again = Budget { seconds: elapsed_seconds() + seconds, elapsed_seconds };
             let limits = explain(problem, &again)?.ok_or(SolveError::Stopped { seconds })?;
             Ok(Outcome::Infeasible(limits))
         }
-        Found::Nothing => {
-            let bound = formulation.program.trivial_bound();
+        Found::Nothing { bound } => {
             let plan = fallback(problem, bound).ok_or(SolveError::Stopped { seconds })?;
             Ok(Outcome::Planned(Box::new(plan)))
         }

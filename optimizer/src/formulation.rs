@@ -9,18 +9,22 @@
 //! import − export + pv + Σ discharge + Σ cut = load + Σ charge + Σ ev        every step
 //! ```
 //!
-//! The never-both rules are not linear: [`Pair`]s carry them to [`exclusive`](crate::exclusive).
+//! Two things do not fit into rows that could be listed: the never-both rules are not linear ([`Pair`]), and what
+//! vehicles can share takes too many rows ([`Formulation::cuts`]). [`search`](crate::search) enforces both where a
+//! plan breaks them.
 
 mod battery;
 mod curtailable;
-mod ev_session;
+mod fleet;
 mod grid;
 mod photovoltaics;
 
 use crate::infeasible::Limit;
-use crate::plan::Plan;
+use crate::plan::{EvPlan, Plan};
 use crate::problem::DispatchProblem;
 use crate::program::{Column, Point, Program, Term};
+
+pub(crate) use fleet::Cut;
 
 /// How limits that can make a problem infeasible are stated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +33,28 @@ pub(crate) enum Limits {
     Hard,
     /// They may be exceeded, and the objective is by how much.
     Elastic,
+}
+
+/// How vehicles are stated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Vehicles {
+    /// Each with a column per step.
+    Each,
+    /// As fleets, whose power is shared among them afterwards.
+    Together,
+}
+
+/// Vehicles' columns from which fleets are faster. Measured with 10 batteries and a demand charge: 5,200 columns (200
+/// vehicles) 60 ms against 85 ms, 13,200 (500) 60 ms against 200 ms, 51,500 (2,000) 150 ms against 1,100 ms; but
+/// 1,100 columns 50 ms against 9 ms.
+const MANY_COLUMNS: usize = 4_000;
+
+impl Vehicles {
+    /// The faster way for a problem.
+    pub(crate) fn of(problem: &DispatchProblem) -> Self {
+        let stays = problem.ev_sessions.iter().map(|session| session.departure_step - session.arrival_step);
+        if stays.sum::<usize>() > MANY_COLUMNS { Self::Together } else { Self::Each }
+    }
 }
 
 /// Two columns of which one must be zero.
@@ -72,7 +98,6 @@ pub(crate) struct Statement {
 
 /// A stated problem.
 pub(crate) struct Formulation {
-    pub(crate) program: Program,
     pub(crate) pairs: Vec<Pair>,
     pub(crate) slacks: Vec<Slack>,
     columns: Columns,
@@ -82,14 +107,14 @@ pub(crate) struct Formulation {
 struct Columns {
     photovoltaics: photovoltaics::PhotovoltaicColumns,
     batteries: Vec<battery::BatteryColumns>,
-    ev_sessions: Vec<ev_session::EvColumns>,
+    fleets: Vec<fleet::Fleet>,
     curtailable_loads: Vec<curtailable::CurtailableColumns>,
     grid: grid::GridColumns,
 }
 
 impl Formulation {
     /// States a valid problem.
-    pub(crate) fn new(problem: &DispatchProblem, limits: Limits) -> Self {
+    pub(crate) fn new(problem: &DispatchProblem, limits: Limits, vehicles: Vehicles) -> (Self, Program) {
         let mut statement = Statement {
             program: Program::default(),
             hours: problem.step_hours(),
@@ -103,14 +128,20 @@ impl Formulation {
         let columns = Columns {
             photovoltaics: photovoltaics::state(problem, &mut statement),
             batteries: each(&problem.batteries, |battery| battery::state(battery, &mut statement)),
-            ev_sessions: each(&problem.ev_sessions, |session| ev_session::state(session, &mut statement)),
+            fleets: fleet::state(problem, vehicles, &mut statement),
             curtailable_loads: each(&problem.curtailable_loads, |load| {
                 curtailable::state(load, &mut statement)
             }),
             grid: grid::state(problem, &mut statement),
         };
         let Statement { program, pairs, slacks, .. } = statement;
-        Self { program, pairs, slacks, columns }
+        (Self { pairs, slacks, columns }, program)
+    }
+
+    /// Rows that a point breaks although they were not stated; none if it is a plan, the never-both rules aside.
+    pub(crate) fn cuts(&mut self, point: &Point) -> Vec<Cut> {
+        let Columns { fleets, grid, .. } = &mut self.columns;
+        fleets.iter_mut().flat_map(|fleet| fleet.cuts(point, grid.balance())).collect()
     }
 
     /// The decisions at a point.
@@ -126,9 +157,7 @@ impl Formulation {
             batteries: together(&problem.batteries, &columns.batteries, |battery, columns| {
                 columns.plan(battery, point)
             }),
-            ev_sessions: together(&problem.ev_sessions, &columns.ev_sessions, |session, columns| {
-                columns.plan(session, problem.steps, point)
-            }),
+            ev_sessions: ev_plans(problem, &columns.fleets, point),
             curtailable_loads: together(
                 &problem.curtailable_loads,
                 &columns.curtailable_loads,
@@ -179,6 +208,13 @@ fn each<T, C>(devices: &[T], state: impl FnMut(&T) -> C) -> Vec<C> {
 
 fn together<T, C, P>(devices: &[T], columns: &[C], plan: impl Fn(&T, &C) -> P) -> Vec<P> {
     devices.iter().zip(columns).map(|(device, columns)| plan(device, columns)).collect()
+}
+
+fn ev_plans(problem: &DispatchProblem, fleets: &[fleet::Fleet], point: &Point) -> Vec<EvPlan> {
+    let mut plans: Vec<(usize, EvPlan)> =
+        fleets.iter().flat_map(|fleet| fleet.plans(problem, point)).collect();
+    plans.sort_by_key(|(index, _)| *index);
+    plans.into_iter().map(|(_, plan)| plan).collect()
 }
 
 /// A column's value as a plan states it: the solver's tolerance leaves values like −3·10⁻¹⁷ behind.

@@ -7,9 +7,9 @@
 use serde::Serialize;
 use shared::text::Text;
 
-use crate::exclusive::{Found, optimise};
-use crate::formulation::{Formulation, Limits};
+use crate::formulation::Limits;
 use crate::problem::DispatchProblem;
+use crate::search::{Found, optimise};
 use crate::solver::{Budget, SolverFault};
 
 /// Price of exceeding a limit of the connection, per kWh.
@@ -99,12 +99,11 @@ pub(crate) fn explain(
     problem: &DispatchProblem,
     budget: &Budget<'_>,
 ) -> Result<Option<Vec<Infeasibility>>, SolverFault> {
-    let formulation = Formulation::new(problem, Limits::Elastic);
-    let found = optimise(&formulation.pairs, || Formulation::new(problem, Limits::Elastic).program, budget)?;
+    let (formulation, found) = optimise(problem, Limits::Elastic, budget)?;
     let point = match found {
         Found::Plan(optimum) => optimum.point,
         Found::Infeasible => return Err(SolverFault("no limit explains why there is no plan".to_owned())),
-        Found::Nothing => return Ok(None),
+        Found::Nothing { .. } => return Ok(None),
     };
     let mut excesses: Vec<Infeasibility> = formulation
         .slacks

@@ -31,7 +31,7 @@
 mod baseline;
 mod check;
 mod dispatch;
-mod exclusive;
+mod flow;
 mod formulation;
 mod infeasible;
 mod plan;
@@ -40,15 +40,16 @@ mod program;
 mod read;
 #[cfg(test)]
 mod sample;
+mod search;
 mod solver;
 mod validate;
 
 pub use baseline::baseline;
 pub use check::{Rule, TOLERANCE, Violation, check};
 pub use dispatch::{Outcome, Solution, SolveError, SolveOptions, Status, solve, solve_with_stopwatch};
-pub use exclusive::Method;
 pub use infeasible::{Infeasibility, Limit};
 pub use plan::{BatteryPlan, Cost, CurtailmentPlan, EvPlan, Plan};
 pub use problem::{Battery, CurtailableLoad, DispatchProblem, EvSession, Grid};
 pub use read::{ReadError, read_problem};
+pub use search::Method;
 pub use validate::{MAX_MAGNITUDE, MAX_STEPS, MAX_VARIABLES, ProblemError, ProblemErrors, Reason};

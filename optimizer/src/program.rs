@@ -19,6 +19,12 @@ pub(crate) struct Column {
 /// A coefficient and its column.
 pub(crate) type Term = (f64, Column);
 
+/// A row, by position.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    index: usize,
+}
+
 /// Minimise cost · x under rows and bounds.
 #[derive(Default)]
 pub(crate) struct Program {
@@ -41,7 +47,16 @@ struct Definition {
 #[derive(Debug, Clone)]
 pub(crate) struct Point {
     pub(crate) values: Vec<f64>,
+    /// Of every row, what the objective rises by per unit of its right side; empty where integers decide.
+    pub(crate) duals: Vec<f64>,
     pub(crate) objective: f64,
+}
+
+impl Point {
+    /// What the objective rises by per unit of a row's right side; zero where that is not known.
+    pub(crate) fn dual(&self, row: Row) -> f64 {
+        self.duals.get(row.index).copied().unwrap_or(0.0)
+    }
 }
 
 impl Index<Column> for Point {
@@ -74,8 +89,9 @@ impl Program {
     }
 
     /// Σ terms = `right`
-    pub(crate) fn equal(&mut self, terms: &[Term], right: f64) {
+    pub(crate) fn equal(&mut self, terms: &[Term], right: f64) -> Row {
         self.rows.push(constraint::eq(expression(terms), right));
+        Row { index: self.rows.len() - 1 }
     }
 
     /// Σ terms ≤ `right`

@@ -7,7 +7,7 @@
 use highs::{HighsModelStatus, HighsSolutionStatus, RowProblem};
 use thiserror::Error;
 
-use crate::program::{Column, Point};
+use crate::program::{Column, Point, Term};
 
 /// Relative distance between plan and bound at which a mixed-integer plan counts as proven.
 pub(crate) const MIP_GAP: f64 = 1e-9;
@@ -37,6 +37,7 @@ pub(crate) struct Model {
     columns: Vec<highs::Col>,
     offset: f64,
     has_integers: bool,
+    runs: u32,
     /// HiGHS counts a model's time limit over all its runs.
     ran_seconds: f64,
 }
@@ -73,12 +74,24 @@ impl Model {
         // A column is only an index, but the crate lets nobody but a problem make one.
         let mut handles = RowProblem::new();
         let columns = (0..highs.num_cols()).map(|_| handles.add_column(0.0, 0..)).collect();
-        Ok(Self { highs: Some(highs), columns, offset, has_integers, ran_seconds: 0.0 })
+        Ok(Self { highs: Some(highs), columns, offset, has_integers, runs: 0, ran_seconds: 0.0 })
     }
 
     pub(crate) fn set_bounds(&mut self, column: Column, low: f64, high: f64) {
         if let Some(highs) = &mut self.highs {
             highs.change_column_bounds(self.columns[column.index()], low..=high);
+        }
+    }
+
+    /// Σ terms ≤ `right`, from the next run on.
+    pub(crate) fn add_at_most(&mut self, terms: &[Term], right: f64) -> Result<(), SolverFault> {
+        let Some(highs) = &mut self.highs else {
+            return Ok(());
+        };
+        let entries = terms.iter().map(|&(factor, column)| (self.columns[column.index()], factor));
+        match highs.try_add_row(..=right, entries) {
+            Ok(_) => Ok(()),
+            Err(status) => Err(SolverFault(format!("row refused: {status:?}"))),
         }
     }
 
@@ -92,6 +105,13 @@ impl Model {
         highs
             .try_set_option("time_limit", self.ran_seconds + left)
             .map_err(|_| SolverFault(format!("time limit of {left} s refused")))?;
+        if self.runs == 1 {
+            // Exact steepest-edge weights for a basis that is nearly right cost more than the few pivots they save.
+            highs
+                .try_set_option("simplex_dual_edge_weight_strategy", 1)
+                .map_err(|_| SolverFault("option simplex_dual_edge_weight_strategy refused".to_owned()))?;
+        }
+        self.runs += 1;
         if let Some(values) = start {
             highs
                 .try_set_solution(Some(values), None, None, None)
@@ -106,9 +126,13 @@ impl Model {
 }
 
 fn ending(solved: &highs::SolvedModel, offset: f64, has_integers: bool) -> Result<Ending, SolverFault> {
-    let point = || Point {
-        values: solved.get_solution().columns().to_vec(),
-        objective: solved.objective_value() + offset,
+    let point = || {
+        let solution = solved.get_solution();
+        Point {
+            values: solution.columns().to_vec(),
+            duals: if has_integers { Vec::new() } else { solution.dual_rows().to_vec() },
+            objective: solved.objective_value() + offset,
+        }
     };
     let mip_bound =
         || solved.double_info_value(c"mip_dual_bound").map_or(f64::NEG_INFINITY, |bound| bound + offset);

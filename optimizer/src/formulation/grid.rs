@@ -3,17 +3,22 @@
 use super::{Direction, Limits, Pair, Statement, settled};
 use crate::infeasible::{GRID_WEIGHT, Limit};
 use crate::problem::DispatchProblem;
-use crate::program::{Column, Point};
+use crate::program::{Column, Point, Row};
 
 pub(super) struct GridColumns {
     import: Vec<Column>,
     export: Vec<Column>,
+    balance: Vec<Row>,
 }
 
 /// Must come after all devices.
 pub(super) fn state(problem: &DispatchProblem, statement: &mut Statement) -> GridColumns {
     let (steps, hours, grid) = (statement.steps(), statement.hours, &problem.grid);
-    let mut columns = GridColumns { import: Vec::with_capacity(steps), export: Vec::with_capacity(steps) };
+    let mut columns = GridColumns {
+        import: Vec::with_capacity(steps),
+        export: Vec::with_capacity(steps),
+        balance: Vec::with_capacity(steps),
+    };
     let peak = (statement.limits == Limits::Hard && grid.demand_charge_per_kw > 0.0).then(|| {
         statement.program.add_offset(-grid.demand_charge_per_kw * grid.incurred_peak_kw);
         statement.column(grid.incurred_peak_kw, f64::INFINITY, grid.demand_charge_per_kw)
@@ -34,7 +39,7 @@ pub(super) fn state(problem: &DispatchProblem, statement: &mut Statement) -> Gri
 
         let mut balance = std::mem::take(&mut statement.balance[step]);
         balance.extend([(1.0, import), (-1.0, export)]);
-        statement.program.equal(&balance, load_kw);
+        columns.balance.push(statement.program.equal(&balance, load_kw));
         if let Some(peak) = peak
             && import_kw > grid.incurred_peak_kw
         {
@@ -66,6 +71,11 @@ fn limited(limit: Limit, step: usize, useful_kw: f64, cost: f64, statement: &mut
 }
 
 impl GridColumns {
+    /// The row that balances each step.
+    pub(super) fn balance(&self) -> &[Row] {
+        &self.balance
+    }
+
     /// Import and export.
     pub(super) fn plan(&self, point: &Point) -> (Vec<f64>, Vec<f64>) {
         let values = |columns: &[Column]| columns.iter().map(|&column| settled(point[column])).collect();
