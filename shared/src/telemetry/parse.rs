@@ -506,6 +506,8 @@ impl<'de> Deserialize<'de> for Payload<'de> {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests {
     use super::*;
 

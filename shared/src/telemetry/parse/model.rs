@@ -1,0 +1,151 @@
+//! The parser against a naive model of it over whole JSON values, on payloads that are nearly right.
+
+use super::*;
+use proptest::prelude::*;
+use serde_json::{Map, Number, Value as Json, json};
+
+/// What the parser should say of one item: the message, or the codes and fields one of which it may name.
+fn expected(item: &Json, at: Option<usize>) -> Result<DataMessage, Vec<(RefusalCode, String)>> {
+    let fault = |code, name: &str| Err(vec![(code, field_at(at, name))]);
+    let Json::Object(object) = item else { return fault(RefusalCode::WrongType, "") };
+    let device_id = match object.get("deviceId") {
+        None => return fault(RefusalCode::MissingField, "deviceId"),
+        Some(id) => match id.as_str().and_then(|text| text.parse().ok()) {
+            Some(id) => id,
+            None => return fault(RefusalCode::WrongType, "deviceId"),
+        },
+    };
+    let timestamp = match object.get("timestamp") {
+        None => return fault(RefusalCode::MissingField, "timestamp"),
+        Some(Json::String(text)) => Timestamp::parse(text).ok(),
+        Some(other) => other.as_i64().map(Timestamp),
+    };
+    let Some(timestamp) = timestamp else { return fault(RefusalCode::WrongType, "timestamp") };
+    let values = match object.get("data") {
+        None => return fault(RefusalCode::MissingField, "data"),
+        Some(Json::Object(values)) if values.is_empty() => return fault(RefusalCode::EmptyData, "data"),
+        Some(Json::Object(values)) => values,
+        Some(_) => return fault(RefusalCode::WrongType, "data"),
+    };
+    let mut faults = Vec::new();
+    let mut data = Vec::new();
+    for (key, value) in values {
+        let sent = match value {
+            Json::Number(n) => n.as_f64().map(Sent::Number).ok_or(RefusalCode::NotFinite),
+            Json::Bool(on) => Ok(Sent::Number(f64::from(u8::from(*on)))),
+            Json::String(word) if ["NaN", "Infinity", "-Infinity"].contains(&word.as_str()) => {
+                Err(RefusalCode::NotFinite)
+            }
+            Json::String(word) => Ok(Sent::Word(word.clone())),
+            _ => Err(RefusalCode::WrongType),
+        };
+        match (sent, key.parse()) {
+            (Ok(sent), Ok(key)) => data.push((key, sent)),
+            (Err(code), _) => faults.push((code, field_at(at, &format!("data.{key}")))),
+            (Ok(_), Err(_)) => {
+                faults.push((RefusalCode::UnknownMeasurement, field_at(at, &format!("data.{key}"))));
+            }
+        }
+    }
+    if faults.is_empty() { Ok(DataMessage { device_id, timestamp, data }) } else { Err(faults) }
+}
+
+fn scalar() -> impl Strategy<Value = Json> {
+    prop_oneof![
+        Just(Json::Null),
+        any::<bool>().prop_map(Json::Bool),
+        any::<i64>().prop_map(|n| json!(n)),
+        any::<u64>().prop_map(|n| json!(n)),
+        any::<f64>().prop_map(|n| Number::from_f64(n).map_or(Json::Null, Json::Number)),
+        "NaN|-Infinity|on|1780000000000|2026-06-01T00:00:00Z|\\PC{0,6}".prop_map(Json::String),
+        Just(json!([1, [2], { "a": 3 }])),
+        Just(json!({ "a": { "b": [] } })),
+    ]
+}
+
+fn object(
+    key: &'static str,
+    value: impl Strategy<Value = Json>,
+    size: std::ops::Range<usize>,
+) -> impl Strategy<Value = Json> {
+    proptest::collection::btree_map(key, value, size)
+        .prop_map(|fields| Json::Object(fields.into_iter().collect::<Map<_, _>>()))
+}
+
+fn item() -> impl Strategy<Value = Json> {
+    let number = any::<f64>().prop_map(|n| Number::from_f64(n).map_or(json!(1), Json::Number));
+    let data = prop_oneof![
+        4 => object("[a-z]{1,3}", number, 1..30),
+        2 => object("[a-z \\\\\"é]{0,3}", scalar(), 0..6),
+        1 => scalar(),
+    ];
+    let id = prop_oneof![6 => "[a-z0-9._:-]{1,10}".prop_map(Json::String), 1 => scalar()];
+    let time = prop_oneof![6 => any::<i64>().prop_map(|n| json!(n)), 1 => scalar()];
+    let sound = (id, time, data).prop_map(|(id, time, data)| {
+        json!({ "deviceId": id, "timestamp": time, "data": data, "more": [{ "data": {} }] })
+    });
+    prop_oneof![
+        8 => sound.clone(),
+        2 => (sound, "deviceId|timestamp|data").prop_map(|(mut item, without)| {
+            item.as_object_mut().unwrap().remove(&without);
+            item
+        }),
+        1 => scalar(),
+    ]
+}
+
+fn check(got: Result<DataMessage, Refusal>, item: &Json, at: Option<usize>) -> Result<(), TestCaseError> {
+    match (got, expected(item, at)) {
+        (Ok(mut got), Ok(mut expected)) => {
+            got.data.sort_by(|a, b| a.0.cmp(&b.0));
+            expected.data.sort_by(|a, b| a.0.cmp(&b.0));
+            prop_assert_eq!(got, expected);
+        }
+        (Err(refusal), Err(faults)) => {
+            prop_assert!(faults.contains(&(refusal.code, refusal.field.clone())), "{refusal:?} {faults:?}");
+        }
+        (got, expected) => prop_assert!(false, "{got:?} instead of {expected:?}"),
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn a_lone_item_is_judged_as_the_model_judges_it(item in item(), pretty in any::<bool>()) {
+        let text = if pretty { serde_json::to_string_pretty(&item) } else { serde_json::to_string(&item) }.unwrap();
+        // As read, for reading a number may cost its last bit.
+        let item: Json = serde_json::from_str(&text).unwrap();
+        match (parse_data(text.as_bytes()), &item) {
+            (Ok(mut got), Json::Object(_)) => check(got.remove(0), &item, None)?,
+            (Ok(got), Json::Array(items)) => prop_assert_eq!(got.len(), items.len()),
+            (Err(refusal), _) => prop_assert_eq!(refusal.code, RefusalCode::WrongType),
+            (Ok(_), other) => prop_assert!(false, "{other} is no item"),
+        }
+    }
+
+    #[test]
+    fn every_item_of_an_array_is_judged_as_the_model_judges_it(items in proptest::collection::vec(item(), 0..6)) {
+        let text = serde_json::to_string(&items).unwrap();
+        let items: Vec<Json> = serde_json::from_str(&text).unwrap();
+        let got = parse_data(text.as_bytes()).unwrap();
+        prop_assert_eq!(got.len(), items.len());
+        for (i, (got, item)) in got.into_iter().zip(&items).enumerate() {
+            check(got, item, Some(i))?;
+        }
+    }
+
+    #[test]
+    fn damaged_payloads_are_refused_and_never_panic(item in item(), cuts in proptest::collection::vec((any::<usize>(), any::<u8>()), 1..4)) {
+        let mut bytes = serde_json::to_vec(&item).unwrap();
+        for (at, byte) in cuts {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        let _ = parse_data(&bytes);
+        let _ = parse_events(&bytes);
+        let whole = serde_json::from_slice::<Json>(&bytes).is_ok();
+        if !whole && std::str::from_utf8(&bytes).is_ok() {
+            prop_assert!(parse_data(&bytes).is_err());
+        }
+    }
+}
