@@ -99,11 +99,12 @@ struct Open {
     absent_since: Option<Timestamp>,
 }
 
-/// What an alarm says when it is raised.
-struct Condition {
+/// Something is wrong, this badly. What it says is put into words only when somebody is told: a condition that lasts
+/// is reported with every value.
+struct Condition<F: FnOnce() -> Text> {
     severity: Severity,
-    text: Text,
     value: Option<f64>,
+    text: F,
 }
 
 /// All alarms that need attention.
@@ -176,8 +177,8 @@ impl AlarmBook {
                 let allowed_ms = i64::from(self.rules.delayed_after_s) * SECOND_MS;
                 let condition = Condition {
                     severity: self.rules.delayed_severity,
-                    text: alarm_text::delayed(subject.name, late_ms, allowed_ms),
                     value: Some(late_ms as f64 / 1e3),
+                    text: || alarm_text::delayed(subject.name, late_ms, allowed_ms),
                 };
                 self.present(key, condition, now, &mut changes);
             }
@@ -189,8 +190,8 @@ impl AlarmBook {
                 let key = Key::new(AlarmKind::DeviceOffline, Some(subject.device), None);
                 let condition = Condition {
                     severity: self.rules.offline_severity,
-                    text: alarm_text::offline(subject.name, silent_ms),
                     value: None,
+                    text: || alarm_text::offline(subject.name, silent_ms),
                 };
                 self.present(key, condition, now, &mut changes);
             }
@@ -201,8 +202,8 @@ impl AlarmBook {
             AlarmInput::Event { subject, name, event } => {
                 if event.severity != Severity::Info {
                     let key = Key::new(AlarmKind::DeviceEvent, Some(subject.device), Some(&event.kind));
-                    let text = alarm_text::event(subject.name, name, event);
-                    let condition = Condition { severity: event.severity, text, value: None };
+                    let text = || alarm_text::event(subject.name, name, event);
+                    let condition = Condition { severity: event.severity, value: None, text };
                     self.present(key, condition, now, &mut changes);
                 }
             }
@@ -227,15 +228,15 @@ impl AlarmBook {
         let hold_ms = self.options.clear_hold_ms;
         if reading.quality == Quality::OutOfRange {
             // Implausible, so it says nothing about the limits.
-            let text = alarm_text::out_of_range(subject.name, rules, reading.value);
-            let condition = Condition { severity: self.rules.out_of_range_severity, text, value };
+            let text = || alarm_text::out_of_range(subject.name, rules, reading.value);
+            let condition = Condition { severity: self.rules.out_of_range_severity, value, text };
             self.present(key(AlarmKind::OutOfRange), condition, now, changes);
             return;
         }
         self.absent(&key(AlarmKind::OutOfRange), hold_ms, now, changes);
         if let Some(limit) = rules.violated(reading.value) {
-            let text = alarm_text::limit_exceeded(subject.name, rules, limit, reading.value);
-            let condition = Condition { severity: limit.severity, text, value };
+            let text = || alarm_text::limit_exceeded(subject.name, rules, limit, reading.value);
+            let condition = Condition { severity: limit.severity, value, text };
             self.present(key(AlarmKind::LimitExceeded), condition, now, changes);
         } else if rules.is_cleared(reading.value) {
             self.absent(&key(AlarmKind::LimitExceeded), hold_ms, now, changes);
@@ -266,7 +267,7 @@ impl AlarmBook {
             changes.push(AlarmChange::Updated(alarm.clone()));
             return;
         }
-        self.present(key, Condition { severity, text, value }, now, changes);
+        self.present(key, Condition { severity, value, text: || text }, now, changes);
     }
 
     fn active(&mut self, key: &Key) -> Option<&mut Alarm> {
@@ -274,7 +275,13 @@ impl AlarmBook {
         open.alarm.is_active().then_some(&mut open.alarm)
     }
 
-    fn present(&mut self, key: Key, condition: Condition, now: Timestamp, changes: &mut Vec<AlarmChange>) {
+    fn present(
+        &mut self,
+        key: Key,
+        condition: Condition<impl FnOnce() -> Text>,
+        now: Timestamp,
+        changes: &mut Vec<AlarmChange>,
+    ) {
         let flap_window_ms = self.options.flap_window_ms;
         if let Some(open) = self.newest.get(&key).and_then(|id| self.open.get_mut(id)) {
             open.absent_since = None;
@@ -282,14 +289,14 @@ impl AlarmBook {
             match alarm.cleared_at {
                 None if condition.severity < alarm.severity => {
                     (alarm.severity, alarm.text, alarm.value) =
-                        (condition.severity, condition.text, condition.value);
+                        (condition.severity, (condition.text)(), condition.value);
                     changes.push(AlarmChange::Updated(alarm.clone()));
                     return;
                 }
                 None => return,
                 Some(cleared_at) if now.since(cleared_at) <= flap_window_ms => {
                     (alarm.severity, alarm.text, alarm.value) =
-                        (condition.severity, condition.text, condition.value);
+                        (condition.severity, (condition.text)(), condition.value);
                     alarm.cleared_at = None;
                     changes.push(AlarmChange::Raised(alarm.clone()));
                     return;
@@ -304,7 +311,7 @@ impl AlarmBook {
             detail: key.detail.clone(),
             device_id: key.device.clone(),
             severity: condition.severity,
-            text: condition.text,
+            text: (condition.text)(),
             value: condition.value,
             raised_at: now,
             cleared_at: None,
