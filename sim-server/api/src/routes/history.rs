@@ -1,0 +1,173 @@
+//! Past readings.
+
+use crate::{
+    ApiError, App, Context,
+    answer::{self, ok},
+    auth::{As, RoleViewer},
+    extract::{Id, Query, Time},
+};
+use ::history::{Bucket, SeriesKey};
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use shared::{
+    id::{DeviceId, MeasurementKey},
+    time::{HOUR_MS, SECOND_MS, Timestamp},
+};
+use utoipa::{IntoParams, ToSchema};
+
+const LIMIT_DEFAULT: usize = 10_000;
+const LIMIT_MAX: usize = 100_000;
+
+/// Which figure of a step is given.
+#[derive(Deserialize, Serialize, Clone, Copy, Default, ToSchema, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Aggregate {
+    #[default]
+    Mean,
+    Min,
+    Max,
+    First,
+    Last,
+    Sum,
+    Count,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct HistoryQuery {
+    /// One of the device's measurements, such as `power`.
+    measurement: Option<String>,
+    /// RFC 3339 or Unix milliseconds; an hour before `to` when left out.
+    #[param(value_type = Option<String>)]
+    from: Option<Time>,
+    /// Up to but not including; now when left out.
+    #[param(value_type = Option<String>)]
+    to: Option<Time>,
+    /// Seconds; readings as they were sent when left out.
+    step: Option<u32>,
+    /// With `step`: which figure of each step. The mean when left out.
+    #[param(inline)]
+    aggregate: Option<Aggregate>,
+    /// Most points in the answer, 10,000 unless told, at most 100,000.
+    limit: Option<usize>,
+}
+
+/// A measurement's past.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DeviceHistory {
+    device_id: DeviceId,
+    measurement: MeasurementKey,
+    unit: String,
+    from: Timestamp,
+    to: Timestamp,
+    /// Seconds; absent for readings as they were sent.
+    step: Option<u32>,
+    aggregate: Option<Aggregate>,
+    /// `[Unix milliseconds, value]`, oldest first. With `step` the instant is the step's start; steps without a
+    /// reading are left out.
+    points: Vec<(i64, f64)>,
+    /// When there is more: the `from` to ask with next.
+    next: Option<Timestamp>,
+}
+
+/// A measurement's past
+#[utoipa::path(get, path = "/api/v1/devices/{id}/history", tag = "devices", security(("bearer" = ["viewer"])),
+    params(("id" = String, Path), HistoryQuery), responses((status = 200, body = ref("DeviceHistory"))))]
+pub(crate) async fn of_device(
+    State(app): Context,
+    _: As<RoleViewer>,
+    Id(device_id): Id<DeviceId>,
+    Query(query): Query<HistoryQuery>,
+) -> answer::Result<DeviceHistory> {
+    let now = (app.state.clock)();
+    let (measurement, unit) = measurement_of(&app, &device_id, query.measurement.as_deref())?;
+    let to = query.to.map_or(now, |Time(at)| at);
+    let from = query.from.map_or(Timestamp(to.0.saturating_sub(HOUR_MS)), |Time(at)| at);
+    if from > to {
+        return Err(ApiError::field("INVALID_VALUE", "from", format!("from {from} is after to {to}")));
+    }
+    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        let message = format!("limit is 1 to {LIMIT_MAX}, not {limit}");
+        return Err(ApiError::field("INVALID_VALUE", "limit", message));
+    }
+    let series = SeriesKey { device: device_id.clone(), measurement: measurement.clone() };
+    let (points, next, aggregate) = match query.step {
+        None => {
+            if query.aggregate.is_some() {
+                let message = "aggregate says what to make of a step; give a step too";
+                return Err(ApiError::field("INVALID_VALUE", "aggregate", message));
+            }
+            let mut readings = app.state.history.readings(&series, from, to, limit + 1).await?;
+            let next = readings.get(limit).map(|reading| reading.timestamp);
+            readings.truncate(limit);
+            (readings.iter().map(|r| (r.timestamp.0, r.value)).collect(), next, None)
+        }
+        Some(step) => {
+            let aggregate = query.aggregate.unwrap_or_default();
+            let (points, next) = stepped(&app, &series, from, to, step, aggregate, limit).await?;
+            (points, next, Some(aggregate))
+        }
+    };
+    ok(DeviceHistory { device_id, measurement, unit, from, to, step: query.step, aggregate, points, next })
+}
+
+type Points = (Vec<(i64, f64)>, Option<Timestamp>);
+
+/// At most `limit` steps' worth; what lies beyond them is for the next request.
+async fn stepped(
+    app: &App,
+    series: &SeriesKey,
+    from: Timestamp,
+    to: Timestamp,
+    step_s: u32,
+    aggregate: Aggregate,
+    limit: usize,
+) -> Result<Points, ApiError> {
+    if step_s == 0 {
+        return Err(ApiError::field("INVALID_VALUE", "step", "step is at least 1 s"));
+    }
+    let step_ms = i64::from(step_s) * SECOND_MS;
+    let reach = step_ms.saturating_mul(i64::try_from(limit).unwrap_or(i64::MAX));
+    let end = Timestamp(from.0.saturating_add(reach).min(to.0));
+    let buckets = app.state.history.buckets(series, from, end, step_ms).await?;
+    let points = buckets.iter().map(|bucket| (bucket.start.0, figure(bucket, aggregate))).collect();
+    Ok((points, (end < to).then_some(end)))
+}
+
+fn figure(bucket: &Bucket, aggregate: Aggregate) -> f64 {
+    match aggregate {
+        Aggregate::Mean => bucket.mean(),
+        Aggregate::Min => bucket.min,
+        Aggregate::Max => bucket.max,
+        Aggregate::First => bucket.first,
+        Aggregate::Last => bucket.last,
+        Aggregate::Sum => bucket.sum,
+        Aggregate::Count => bucket.count as f64,
+    }
+}
+
+/// The measurement asked for and its unit; the error says which ones there are.
+fn measurement_of(
+    app: &App,
+    device: &DeviceId,
+    asked: Option<&str>,
+) -> Result<(MeasurementKey, String), ApiError> {
+    let model = app.require_device(device)?;
+    let known = || model.measurements.iter().map(|m| m.key.as_str()).collect::<Vec<_>>().join(", ");
+    let Some(asked) = asked else {
+        let message = format!("say which measurement: {}", known());
+        return Err(ApiError::field("MISSING_FIELD", "measurement", message));
+    };
+    match model.measurement(asked) {
+        Some(measurement) => Ok((measurement.key.clone(), measurement.unit.clone())),
+        None => {
+            let shown: String = asked.chars().take(64).collect();
+            let message = format!("{device} has no measurement {shown:?}; it has {}", known());
+            Err(ApiError::field("UNKNOWN_MEASUREMENT", "measurement", message))
+        }
+    }
+}

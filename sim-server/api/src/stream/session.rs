@@ -1,0 +1,456 @@
+//! One client, from its hello to its goodbye.
+
+use super::wire::{Writer, payload};
+use crate::{
+    App,
+    auth::{Principal, principal},
+};
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures::SinkExt;
+use shared::{
+    id::DeviceId,
+    plan::PlanView,
+    stream::{
+        ClientMessage, CommandUpdate, Denied, Encoding, Hello, PROTOCOL_VERSION, PointInfo, PointValue,
+        Presence, Selector, ServerMessage, Welcome,
+    },
+    telemetry::Reading,
+    time::{MINUTE_MS, SECOND_MS, Timestamp},
+};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::{
+        broadcast::{self, error::RecvError},
+        watch,
+    },
+    time::{MissedTickBehavior, interval, timeout},
+};
+use twin::TwinChange;
+
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// Values are conflated over this long: a person sees no difference, a network does.
+const TICK: Duration = Duration::from_millis(50);
+/// A client that takes nothing for this long is gone or hopeless.
+const SEND_WITHIN: Duration = Duration::from_secs(10);
+const PING_EVERY_MS: i64 = 20 * SECOND_MS;
+/// A live client answers pings; one that was silent this long is a half-open connection.
+const HEARD_WITHIN_MS: i64 = 60 * SECOND_MS;
+const WALL_CHECK_EVERY_MS: i64 = MINUTE_MS;
+
+/// WebSocket close codes (RFC 6455 section 7.4); 4000 and up are the application's.
+mod close {
+    pub(super) const GOING_AWAY: u16 = 1001;
+    pub(super) const BAD_MESSAGE: u16 = 1007;
+    pub(super) const POLICY: u16 = 1008;
+    pub(super) const TOKEN_OVER: u16 = 4001;
+}
+
+/// Why a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    ClientLeft,
+    NoHello,
+    Denied,
+    BadMessage,
+    TokenOver,
+    TooSlow,
+    Silent,
+    Lost,
+    ServerStopping,
+    Internal,
+}
+
+impl Ended {
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Ended::ClientLeft => "client_left",
+            Ended::NoHello => "no_hello",
+            Ended::Denied => "denied",
+            Ended::BadMessage => "bad_message",
+            Ended::TokenOver => "token_over",
+            Ended::TooSlow => "too_slow",
+            Ended::Silent => "silent",
+            Ended::Lost => "lost",
+            Ended::ServerStopping => "server_stopping",
+            Ended::Internal => "internal",
+        }
+    }
+}
+
+type Step<T> = Result<T, Ended>;
+
+/// Serves a client to the end.
+pub(super) async fn serve(app: &Arc<App>, socket: WebSocket, encoding: Encoding) -> Ended {
+    let mut link = Link { socket, writer: Writer::new(encoding), encoding };
+    let who = match greet(app, &mut link).await {
+        Ok(who) => who,
+        Err(ended) => return ended,
+    };
+    let mut session = Session::new(app, link, who, (app.state.clock)());
+    let ended = match session.run().await {
+        Ok(never) => match never {},
+        Err(ended) => ended,
+    };
+    session.link.goodbye(ended).await;
+    ended
+}
+
+/// The socket with its encoding. Everything written goes out under one deadline.
+struct Link {
+    socket: WebSocket,
+    writer: Writer,
+    encoding: Encoding,
+}
+
+impl Link {
+    /// Puts a message into the socket's buffer.
+    async fn feed<T: serde::Serialize>(&mut self, message: &T) -> Step<()> {
+        let frame = self.writer.frame(message).map_err(|error| {
+            tracing::error!(%error, "a message cannot be written");
+            Ended::Internal
+        })?;
+        self.feed_frame(frame).await
+    }
+
+    async fn feed_frame(&mut self, frame: Message) -> Step<()> {
+        match timeout(SEND_WITHIN, self.socket.feed(frame)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Ended::Lost),
+            Err(_) => Err(Ended::TooSlow),
+        }
+    }
+
+    async fn flush(&mut self) -> Step<()> {
+        match timeout(SEND_WITHIN, self.socket.flush()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Ended::Lost),
+            Err(_) => Err(Ended::TooSlow),
+        }
+    }
+
+    /// Says why, where the client can still hear it.
+    async fn goodbye(&mut self, ended: Ended) {
+        let (code, reason) = match ended {
+            Ended::Denied => (close::POLICY, "denied"),
+            Ended::NoHello => (close::POLICY, "no hello within 10 s"),
+            Ended::BadMessage => (close::BAD_MESSAGE, "not a message of this protocol"),
+            Ended::TokenOver => (close::TOKEN_OVER, "the token is no longer good"),
+            Ended::ServerStopping => (close::GOING_AWAY, "the server is stopping"),
+            Ended::ClientLeft | Ended::TooSlow | Ended::Silent | Ended::Lost | Ended::Internal => return,
+        };
+        let frame = CloseFrame { code, reason: reason.into() };
+        let _ = timeout(Duration::from_secs(1), self.socket.send(Message::Close(Some(frame)))).await;
+    }
+}
+
+/// Hears the hello and answers it.
+async fn greet(app: &Arc<App>, link: &mut Link) -> Step<Principal> {
+    let hello = timeout(HELLO_WITHIN, async {
+        loop {
+            match link.socket.recv().await {
+                Some(Ok(message)) => match payload(&message) {
+                    Some(bytes) => {
+                        return link.encoding.decode::<Hello>(bytes).map_err(|_| Ended::BadMessage);
+                    }
+                    None if matches!(message, Message::Close(_)) => return Err(Ended::ClientLeft),
+                    None => {}
+                },
+                _ => return Err(Ended::ClientLeft),
+            }
+        }
+    })
+    .await
+    .unwrap_or(Err(Ended::NoHello));
+    let hello = match hello {
+        Ok(hello) => hello,
+        Err(ended) => {
+            link.goodbye(ended).await;
+            return Err(ended);
+        }
+    };
+    let now = (app.state.clock)();
+    let granted = if hello.version == PROTOCOL_VERSION {
+        principal(app, &hello.token, now).await.map_err(|_| Denied::Token)
+    } else {
+        Err(Denied::Version)
+    };
+    let welcome = match &granted {
+        Ok(_) => Welcome::Accepted {
+            version: PROTOCOL_VERSION,
+            server_time: now,
+            scene_etag: app.scene.etag().to_owned(),
+        },
+        Err(denied) => Welcome::Denied(*denied),
+    };
+    link.feed(&welcome).await?;
+    link.flush().await?;
+    match granted {
+        Ok(who) => Ok(who),
+        Err(_) => {
+            link.goodbye(Ended::Denied).await;
+            Err(Ended::Denied)
+        }
+    }
+}
+
+enum Never {}
+
+struct Session<'a> {
+    app: &'a Arc<App>,
+    link: Link,
+    who: Principal,
+    changes: broadcast::Receiver<TwinChange>,
+    plans: watch::Receiver<Arc<PlanView>>,
+    subscription: Option<Subscription>,
+    pending: Pending,
+    /// Kept between ticks so that their room is.
+    changed: Vec<(usize, Reading)>,
+    values: Vec<PointValue>,
+    last_second: i64,
+    last_heard: Timestamp,
+    last_ping: Timestamp,
+    last_token_check: Timestamp,
+}
+
+struct Subscription {
+    selector: Selector,
+    points: Vec<u32>,
+    /// The live table's version this client has seen.
+    seen: u64,
+}
+
+/// What changed since the last tick, newest per device or command.
+#[derive(Default)]
+struct Pending {
+    presence: BTreeMap<DeviceId, Presence>,
+    all_presence: bool,
+    commands: Vec<CommandUpdate>,
+    /// When the client heard that the alarms changed.
+    alarms: Option<Instant>,
+    registry: bool,
+    plan: bool,
+}
+
+impl<'a> Session<'a> {
+    fn new(app: &'a Arc<App>, link: Link, who: Principal, now: Timestamp) -> Self {
+        Session {
+            app,
+            link,
+            who,
+            changes: app.state.twin.changes(),
+            plans: app.state.vpp.watch(),
+            subscription: None,
+            pending: Pending::default(),
+            changed: Vec::new(),
+            values: Vec::new(),
+            last_second: now.0.div_euclid(SECOND_MS),
+            last_heard: now,
+            last_ping: now,
+            last_token_check: now,
+        }
+    }
+
+    async fn run(&mut self) -> Step<Never> {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.app.state.shutdown.cancelled() => return Err(Ended::ServerStopping),
+                message = self.link.socket.recv() => self.hear(message).await?,
+                change = self.changes.recv() => self.note(change),
+                Ok(()) = self.plans.changed() => self.pending.plan = true,
+                _ = ticks.tick() => self.tick().await?,
+            }
+        }
+    }
+
+    async fn hear(&mut self, message: Option<Result<Message, axum::Error>>) -> Step<()> {
+        self.last_heard = (self.app.state.clock)();
+        let message = match message {
+            Some(Ok(Message::Close(_))) | None => return Err(Ended::ClientLeft),
+            Some(Err(_)) => return Err(Ended::Lost),
+            Some(Ok(message)) => message,
+        };
+        let Some(bytes) = payload(&message) else { return Ok(()) };
+        match self.link.encoding.decode::<ClientMessage>(bytes) {
+            Ok(ClientMessage::Subscribe(selector)) => self.subscribe(selector).await,
+            Ok(ClientMessage::Ping(number)) => {
+                self.link.feed(&ServerMessage::Pong(number)).await?;
+                self.link.flush().await
+            }
+            Err(_) => Err(Ended::BadMessage),
+        }
+    }
+
+    fn note(&mut self, change: Result<TwinChange, RecvError>) {
+        if self.subscription.is_none() {
+            // The first subscription is answered with everything as it is then.
+            return;
+        }
+        match change {
+            Ok(TwinChange::Presence(presence)) => {
+                self.pending.presence.insert(presence.device.clone(), presence);
+            }
+            Ok(TwinChange::Alarms) => self.pending.alarms = Some(Instant::now()),
+            Ok(TwinChange::Command(update)) => self.pending.commands.push(update),
+            Ok(TwinChange::Registry) => self.pending.registry = true,
+            // Some were missed: what can be read again is.
+            Err(RecvError::Lagged(_)) => {
+                self.pending.all_presence = true;
+                self.pending.alarms = Some(Instant::now());
+                self.pending.registry = true;
+            }
+            Err(RecvError::Closed) => {}
+        }
+    }
+
+    /// Names the points, then sends every known value; the first time also everything about the park.
+    async fn subscribe(&mut self, selector: Selector) -> Step<()> {
+        let first = self.subscription.is_none();
+        self.set_subscription(selector).await?;
+        if first {
+            let now = (self.app.state.clock)();
+            let encoding = self.link.encoding;
+            self.feed_all_presence().await?;
+            let plan = Arc::clone(&self.plans.borrow_and_update());
+            let frames = [
+                self.app.energy_frame(encoding, now),
+                self.app.plan_frame(encoding, &plan),
+                self.app.alarms_frame(encoding, Instant::now()),
+            ];
+            for frame in frames.into_iter().flatten() {
+                self.link.feed_frame(frame).await?;
+            }
+            self.pending = Pending::default();
+        }
+        self.link.flush().await
+    }
+
+    async fn set_subscription(&mut self, selector: Selector) -> Step<()> {
+        let (points, infos): (Vec<u32>, Vec<PointInfo>) =
+            self.app.state.twin.live().resolve(&selector).into_iter().unzip();
+        self.link.feed(&ServerMessage::Subscribed(infos)).await?;
+        self.subscription = Some(Subscription { selector, points, seen: 0 });
+        self.feed_values(true).await
+    }
+
+    async fn tick(&mut self) -> Step<()> {
+        let now = (self.app.state.clock)();
+        if now.since(self.last_heard) > HEARD_WITHIN_MS {
+            return Err(Ended::Silent);
+        }
+        if self.subscription.is_some() {
+            self.feed_pending().await?;
+            self.feed_values(false).await?;
+        }
+        let second = now.0.div_euclid(SECOND_MS);
+        if second != self.last_second {
+            self.last_second = second;
+            self.check_token(now).await?;
+            self.link.feed(&ServerMessage::Tick(now)).await?;
+            if self.subscription.is_some()
+                && let Some(frame) = self.app.energy_frame(self.link.encoding, now)
+            {
+                self.link.feed_frame(frame).await?;
+            }
+            if now.since(self.last_ping) >= PING_EVERY_MS {
+                self.last_ping = now;
+                self.link.feed_frame(Message::Ping(bytes::Bytes::new())).await?;
+            }
+        }
+        self.link.flush().await
+    }
+
+    async fn feed_pending(&mut self) -> Step<()> {
+        let pending = std::mem::take(&mut self.pending);
+        if pending.registry
+            && let Some(subscription) = &self.subscription
+        {
+            let now_meant = self.app.state.twin.live().resolve(&subscription.selector);
+            if now_meant.len() != subscription.points.len() {
+                let selector = subscription.selector.clone();
+                self.set_subscription(selector).await?;
+            }
+        }
+        if pending.all_presence || pending.registry {
+            self.feed_all_presence().await?;
+        } else if !pending.presence.is_empty() {
+            let changed = ServerMessage::Presence(pending.presence.into_values().collect());
+            self.link.feed(&changed).await?;
+        }
+        for update in pending.commands {
+            self.link.feed(&ServerMessage::Command(update)).await?;
+        }
+        let encoding = self.link.encoding;
+        if let Some(since) = pending.alarms
+            && let Some(frame) = self.app.alarms_frame(encoding, since)
+        {
+            self.link.feed_frame(frame).await?;
+        }
+        if pending.plan {
+            let plan = Arc::clone(&self.plans.borrow_and_update());
+            if let Some(frame) = self.app.plan_frame(encoding, &plan) {
+                self.link.feed_frame(frame).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn feed_all_presence(&mut self) -> Step<()> {
+        let all = self.app.state.twin.devices().into_iter().map(|device| Presence {
+            device: device.id,
+            online: device.online,
+            last_seen: device.last_seen,
+        });
+        self.link.feed(&ServerMessage::Presence(all.collect())).await
+    }
+
+    /// Values that changed since last time; nothing when none did, unless `even_if_none`.
+    async fn feed_values(&mut self, even_if_none: bool) -> Step<()> {
+        let Some(subscription) = &mut self.subscription else { return Ok(()) };
+        self.changed.clear();
+        let live = self.app.state.twin.live();
+        subscription.seen = live.changed_since(&subscription.points, subscription.seen, &mut self.changed);
+        if self.changed.is_empty() && !even_if_none {
+            return Ok(());
+        }
+        self.values.clear();
+        self.values.extend(self.changed.iter().map(|(position, reading)| PointValue {
+            point: u32::try_from(*position).unwrap_or(u32::MAX),
+            timestamp: reading.timestamp,
+            value: reading.value,
+            quality: reading.quality,
+        }));
+        let message = ServerMessage::Values(std::mem::take(&mut self.values));
+        let fed = self.link.feed(&message).await;
+        if let ServerMessage::Values(values) = message {
+            self.values = values;
+        }
+        fed
+    }
+
+    async fn check_token(&mut self, now: Timestamp) -> Step<()> {
+        let good = match &self.who {
+            Principal::User(claims) => self.app.state.auth.still_good(claims, now).is_ok(),
+            Principal::Wall { token, .. } => {
+                if now.since(self.last_token_check) < WALL_CHECK_EVERY_MS {
+                    return Ok(());
+                }
+                self.last_token_check = now;
+                match self.app.state.records.check_wall_token(token).await {
+                    Ok(found) => found.is_some(),
+                    // A database that does not answer is no reason to darken the walls.
+                    Err(error) => {
+                        tracing::warn!(%error, "a wall's token could not be checked");
+                        true
+                    }
+                }
+            }
+        };
+        if good { Ok(()) } else { Err(Ended::TokenOver) }
+    }
+}

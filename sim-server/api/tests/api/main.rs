@@ -1,0 +1,13 @@
+//! The API as people and programs meet it: the real router over real records, history, twin and plan.
+
+// Helpers of tests are not tests to clippy; a failed step here is a failed test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod commands;
+mod devices;
+mod documents;
+mod faults;
+mod park;
+mod roles;
+mod sessions;
+mod stream;

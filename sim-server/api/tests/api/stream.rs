@@ -1,0 +1,332 @@
+//! The live stream over a real socket, in both encodings.
+
+use crate::park::{Park, now};
+use axum::http::{HeaderValue, Method, header};
+use futures::{SinkExt, StreamExt};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use shared::{
+    stream::{
+        ClientMessage, Denied, Encoding, Hello, PROTOCOL_VERSION, PointName, PointValue, Selector,
+        ServerMessage, Welcome,
+    },
+    telemetry::Quality,
+};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{self, Message, client::IntoClientRequest, protocol::CloseFrame},
+};
+
+/// Longer than anything here takes; a test that waits this long has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn listen(park: &Park) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = park.router.clone();
+    tokio::spawn(async move {
+        axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await.unwrap();
+    });
+    address
+}
+
+struct Client {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    encoding: Encoding,
+}
+
+impl Client {
+    async fn connect(address: SocketAddr, encoding: Encoding) -> Client {
+        let mut request = format!("ws://{address}/api/v1/stream").into_client_request().unwrap();
+        let protocol = HeaderValue::from_static(encoding.subprotocol());
+        request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+        let (socket, response) = connect_async(request).await.unwrap();
+        assert_eq!(response.headers()[header::SEC_WEBSOCKET_PROTOCOL], encoding.subprotocol());
+        Client { socket, encoding }
+    }
+
+    async fn say<T: Serialize>(&mut self, message: &T) {
+        let bytes = self.encoding.encode(message).unwrap();
+        let frame = match self.encoding {
+            Encoding::Postcard => Message::binary(bytes),
+            Encoding::Json => Message::text(String::from_utf8(bytes).unwrap()),
+        };
+        self.socket.send(frame).await.unwrap();
+    }
+
+    async fn frame(&mut self) -> Message {
+        loop {
+            let frame = tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("a message in time");
+            match frame.expect("an open socket").unwrap() {
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => return other,
+            }
+        }
+    }
+
+    async fn hear<T: DeserializeOwned>(&mut self) -> T {
+        let frame = self.frame().await;
+        match (&frame, self.encoding) {
+            (Message::Binary(_), Encoding::Postcard) | (Message::Text(_), Encoding::Json) => {}
+            other => panic!("{other:?}"),
+        }
+        self.encoding.decode(&frame.into_data()).unwrap()
+    }
+
+    async fn hello(&mut self, token: &str) -> Welcome {
+        self.say(&Hello { version: PROTOCOL_VERSION, token: token.into() }).await;
+        self.hear().await
+    }
+
+    /// The first server message that `wanted` picks something from.
+    async fn until<T>(&mut self, mut wanted: impl FnMut(ServerMessage) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = wanted(self.hear().await) {
+                return found;
+            }
+        }
+    }
+
+    async fn closed(&mut self) -> Option<CloseFrame> {
+        loop {
+            match tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("a close in time") {
+                Some(Ok(Message::Close(frame))) => return frame,
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+}
+
+fn values(message: ServerMessage) -> Option<Vec<PointValue>> {
+    match message {
+        ServerMessage::Values(values) => Some(values),
+        _ => None,
+    }
+}
+
+async fn subscribed(client: &mut Client, selector: Selector) -> Vec<String> {
+    client.say(&ClientMessage::Subscribe(selector)).await;
+    let infos = client
+        .until(|message| match message {
+            ServerMessage::Subscribed(infos) => Some(infos),
+            _ => None,
+        })
+        .await;
+    infos.iter().map(|info| format!("{}/{}", info.name.device, info.name.measurement)).collect()
+}
+
+#[tokio::test]
+async fn a_client_hears_everything_once_and_then_what_changes_in_both_encodings() {
+    let park = Park::open().await;
+    park.report("bess-1", now(), json!({ "power": 1.5, "soc": 50.0 })).await;
+    let token = park.token("viewer").await;
+    let address = listen(&park).await;
+    for (encoding, before, after) in [(Encoding::Postcard, 50.0, 51.0), (Encoding::Json, 51.0, 52.0)] {
+        let mut client = Client::connect(address, encoding).await;
+        let Welcome::Accepted { version, server_time, scene_etag } = client.hello(&token).await else {
+            panic!("denied")
+        };
+        assert_eq!(version, PROTOCOL_VERSION);
+        assert!(now().since(server_time).abs() < 60_000);
+        let scene = park.get("/api/v1/scene", &token).await;
+        assert!(scene.headers[header::ETAG].to_str().unwrap().contains(&scene_etag));
+
+        let points = subscribed(&mut client, Selector::All).await;
+        assert_eq!(points, ["bess-1/power", "bess-1/soc", "bess-1/temperature", "grid/power"]);
+        let snapshot = client.until(values).await;
+        let soc = snapshot.iter().find(|v| v.point == 1).unwrap();
+        assert_eq!((soc.value, soc.quality), (before, Quality::Good));
+
+        let (mut presence, mut energy, mut plan, mut alarms) = (false, false, false, false);
+        while !(presence && energy && plan && alarms) {
+            match client.hear::<ServerMessage>().await {
+                ServerMessage::Presence(all) => presence = all.len() == 2,
+                ServerMessage::Energy(_) => energy = true,
+                ServerMessage::Plan(_) => plan = true,
+                ServerMessage::Alarms(_) => alarms = true,
+                _ => {}
+            }
+        }
+
+        park.report("bess-1", now(), json!({ "soc": after })).await;
+        let changed = client.until(values).await;
+        assert_eq!(changed.iter().map(|v| (v.point, v.value)).collect::<Vec<_>>(), [(1, after)]);
+
+        client.say(&ClientMessage::Ping(77)).await;
+        client.until(|message| (message == ServerMessage::Pong(77)).then_some(())).await;
+        client.until(|message| matches!(message, ServerMessage::Tick(_)).then_some(())).await;
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_can_be_replaced_and_unknown_names_are_left_out() {
+    let park = Park::open().await;
+    park.report("grid", now(), json!({ "power": 9.0 })).await;
+    let token = park.token("viewer").await;
+    let mut client = Client::connect(listen(&park).await, Encoding::Json).await;
+    client.hello(&token).await;
+    let one = Selector::Devices(vec!["grid".parse().unwrap(), "none".parse().unwrap()]);
+    assert_eq!(subscribed(&mut client, one).await, ["grid/power"]);
+    assert_eq!(client.until(values).await.len(), 1);
+    let point = PointName { device: "bess-1".parse().unwrap(), measurement: "soc".parse().unwrap() };
+    assert_eq!(subscribed(&mut client, Selector::Points(vec![point])).await, ["bess-1/soc"]);
+    assert_eq!(client.until(values).await, []);
+    park.report("grid", now(), json!({ "power": 10.0 })).await;
+    park.report("bess-1", now(), json!({ "soc": 33.0 })).await;
+    let changed = client.until(values).await;
+    assert_eq!(changed.iter().map(|v| (v.point, v.value)).collect::<Vec<_>>(), [(0, 33.0)]);
+}
+
+#[tokio::test]
+async fn alarms_commands_presence_and_new_devices_arrive_by_themselves() {
+    let park = Park::open().await;
+    let operator = park.token("operator").await;
+    let mut client = Client::connect(listen(&park).await, Encoding::Postcard).await;
+    client.hello(&operator).await;
+    assert_eq!(subscribed(&mut client, Selector::All).await.len(), 4);
+    // The subscription has been answered in full once the alarms came.
+    client.until(|m| matches!(m, ServerMessage::Alarms(all) if all.is_empty()).then_some(())).await;
+
+    let text = shared::text::Text::new("磁盘将满", "disk nearly full");
+    park.twin.park_alarm(shared::alarm::AlarmKind::DiskLow, Some((text, None)), now()).await;
+    client.until(|m| matches!(m, ServerMessage::Alarms(all) if all.len() == 1).then_some(())).await;
+
+    let command = json!({
+        "deviceId": "bess-1", "commandId": "c-1", "command": "setPower", "parameters": { "power": 5.0 },
+    });
+    park.post("/api/v1/device/control", &operator, command).await.data();
+    let update = client
+        .until(|m| match m {
+            ServerMessage::Command(update) => Some(update),
+            _ => None,
+        })
+        .await;
+    assert_eq!(update.command_id.as_str(), "c-1");
+
+    park.report("grid", now(), json!({ "power": 1.0 })).await;
+    client
+        .until(|m| match m {
+            ServerMessage::Presence(all) => {
+                all.iter().any(|p| p.device.as_str() == "grid" && p.online).then_some(())
+            }
+            _ => None,
+        })
+        .await;
+
+    let registration = json!({ "deviceId": "bess-2", "model": "battery", "name": "two" });
+    park.post("/api/v1/devices", &park.token("admin").await, registration).await.data();
+    client
+        .until(|m| match m {
+            ServerMessage::Subscribed(infos) => (infos.len() == 7).then_some(()),
+            _ => None,
+        })
+        .await;
+    park.report("bess-2", now(), json!({ "soc": 12.0 })).await;
+    client.until(|m| values(m)?.iter().any(|v| v.value == 12.0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn who_may_not_listen_is_told_why() {
+    let park = Park::open().await;
+    let token = park.token("viewer").await;
+    let address = listen(&park).await;
+    for (version, token, denied) in
+        [(PROTOCOL_VERSION, "forged", Denied::Token), (PROTOCOL_VERSION + 1, token.as_str(), Denied::Version)]
+    {
+        let mut client = Client::connect(address, Encoding::Json).await;
+        client.say(&Hello { version, token: token.into() }).await;
+        assert_eq!(client.hear::<Welcome>().await, Welcome::Denied(denied));
+        assert_eq!(client.closed().await.unwrap().code, 1008.into());
+    }
+}
+
+#[tokio::test]
+async fn nonsense_ends_the_stream_with_a_reason() {
+    let park = Park::open().await;
+    let token = park.token("viewer").await;
+    let address = listen(&park).await;
+    let mut before_hello = Client::connect(address, Encoding::Json).await;
+    before_hello.socket.send(Message::text("hello?")).await.unwrap();
+    assert_eq!(before_hello.closed().await.unwrap().code, 1007.into());
+    let mut after = Client::connect(address, Encoding::Postcard).await;
+    after.hello(&token).await;
+    after.socket.send(Message::binary(vec![0xff; 10])).await.unwrap();
+    assert_eq!(after.closed().await.unwrap().code, 1007.into());
+    // Others are not harmed.
+    let mut other = Client::connect(address, Encoding::Json).await;
+    assert!(matches!(other.hello(&token).await, Welcome::Accepted { .. }));
+}
+
+#[tokio::test]
+async fn a_stream_without_a_sub_protocol_of_ours_is_refused() {
+    let park = Park::open().await;
+    let address = listen(&park).await;
+    let request = format!("ws://{address}/api/v1/stream").into_client_request().unwrap();
+    let Err(tungstenite::Error::Http(response)) = connect_async(request).await else { panic!("accepted") };
+    assert_eq!(response.status(), 400);
+    let body: Value = serde_json::from_slice(response.body().as_ref().unwrap()).unwrap();
+    assert_eq!(body["code"], "UNKNOWN_SUBPROTOCOL");
+    assert_eq!(body["traceId"], response.headers()["x-trace-id"].to_str().unwrap());
+}
+
+#[tokio::test]
+async fn a_user_who_is_changed_loses_the_stream() {
+    let park = Park::open().await;
+    let token = park.token("viewer").await;
+    let admin = park.token("admin").await;
+    let mut client = Client::connect(listen(&park).await, Encoding::Json).await;
+    client.hello(&token).await;
+    subscribed(&mut client, Selector::All).await;
+    let gone = park.call(Method::DELETE, "/api/v1/users/viewer", Some(&admin), "").await;
+    assert_eq!(gone.status, 200);
+    assert_eq!(client.closed().await.unwrap().code, 4001.into());
+}
+
+#[tokio::test]
+async fn a_stopping_server_says_goodbye() {
+    let park = Park::open().await;
+    let (_, wall) = park.wall_token().await;
+    let mut client = Client::connect(listen(&park).await, Encoding::Json).await;
+    assert!(matches!(client.hello(&wall).await, Welcome::Accepted { .. }));
+    park.shutdown.cancel();
+    assert_eq!(client.closed().await.unwrap().code, 1001.into());
+}
+
+#[tokio::test]
+async fn one_who_does_not_read_makes_no_other_wait() {
+    let park = Arc::new(Park::open().await);
+    let token = park.token("viewer").await;
+    let address = listen(&park).await;
+    let mut stuck = Client::connect(address, Encoding::Json).await;
+    stuck.hello(&token).await;
+    stuck.say(&ClientMessage::Subscribe(Selector::All)).await;
+    let mut live = Client::connect(address, Encoding::Postcard).await;
+    live.hello(&token).await;
+    assert_eq!(subscribed(&mut live, Selector::All).await.len(), 4);
+    for round in 0..50 {
+        let value = f64::from(round) + 0.5;
+        park.report("bess-1", now(), json!({ "soc": value })).await;
+        live.until(|m| values(m)?.iter().any(|v| v.value == value).then_some(())).await;
+    }
+    // What the other reads at last is the newest, whatever it missed.
+    stuck.until(|m| values(m)?.iter().any(|v| v.value == 49.5).then_some(())).await;
+}
+
+#[tokio::test]
+async fn there_are_no_more_streams_than_are_served() {
+    let options = api::ApiOptions { stream_clients: 1, ..api::ApiOptions::default() };
+    let park = Park::with(options).await;
+    let token = park.token("viewer").await;
+    let address = listen(&park).await;
+    let mut first = Client::connect(address, Encoding::Json).await;
+    first.hello(&token).await;
+    let mut request = format!("ws://{address}/api/v1/stream").into_client_request().unwrap();
+    request
+        .headers_mut()
+        .insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(Encoding::Json.subprotocol()));
+    let Err(tungstenite::Error::Http(response)) = connect_async(request).await else { panic!("accepted") };
+    assert_eq!((response.status().as_u16(), response.headers().contains_key("retry-after")), (503, true));
+}
