@@ -9,6 +9,7 @@ use shared::{scene::Scene, time::Timestamp};
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 use twin_client::{
     app::{Setup, build},
+    camera::{Eye, orbit::Orbit},
     model::{LinkState, ParkModel, Selection, selection::Thing},
     options::Size,
     picture::Task,
@@ -51,6 +52,13 @@ fn main() {
     if let Some(wanted) = option("--select") {
         let index = model.scene.as_ref().and_then(|s| s.device_index(&wanted.parse().expect("id")));
         app.insert_resource(Selection { selected: index.map(Thing::Device), hovered: None });
+    }
+    if let Some(view) = option("--eye") {
+        // east, north, distance, yaw, pitch
+        let v: Vec<f32> = view.split(',').map(|n| n.parse().expect("--eye")).collect();
+        let orbit =
+            Orbit { target: bevy::math::Vec3::new(v[0], 3.0, -v[1]), distance: v[2], yaw: v[3], pitch: v[4] };
+        app.insert_resource(Eye::fixed_at(orbit));
     }
     app.insert_resource(model);
     app.run();

@@ -24,7 +24,12 @@ fn keep_time(mut model: ResMut<ParkModel>) {
     model.set_local_time(local_now());
 }
 
-fn drain(net: Option<ResMut<Net>>, mut model: ResMut<ParkModel>, mut ui: ResMut<UiState>, mut selection: ResMut<Selection>) {
+fn drain(
+    net: Option<ResMut<Net>>,
+    mut model: ResMut<ParkModel>,
+    mut ui: ResMut<UiState>,
+    mut selection: ResMut<Selection>,
+) {
     let Some(mut net) = net else { return };
     let mail: &mut Mail = net.collect();
     for event in mail.events.drain(..) {

@@ -19,11 +19,7 @@ pub struct I18n {
 
 impl I18n {
     pub fn new(language: Language) -> Self {
-        Self {
-            language,
-            chinese: bundle(langid!("zh-CN"), CHINESE),
-            english: bundle(langid!("en"), ENGLISH),
-        }
+        Self { language, chinese: bundle(langid!("zh-CN"), CHINESE), english: bundle(langid!("en"), ENGLISH) }
     }
 
     pub fn language(&self) -> Language {

@@ -35,12 +35,8 @@ fn run(options: &Options) -> Result<AppExit> {
         give_up_after: Duration::from_secs(options.for_s),
         report: Some(Arc::new(report_frames)),
     });
-    let mut app = app::build(Setup {
-        language: options.lang.into(),
-        size: options.size,
-        at: options.at,
-        headless,
-    });
+    let mut app =
+        app::build(Setup { language: options.lang.into(), size: options.size, at: options.at, headless });
     app.insert_resource(Net::start(config).context("cannot start the link's thread")?);
     Ok(app.run())
 }
@@ -49,7 +45,8 @@ fn run(options: &Options) -> Result<AppExit> {
 fn report_frames(frame_ms: &[f64]) {
     let mut sorted = frame_ms.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let at = |share: f64| sorted.get(((sorted.len() - 1) as f64 * share).round() as usize).copied().unwrap_or(0.0);
+    let at =
+        |share: f64| sorted.get(((sorted.len() - 1) as f64 * share).round() as usize).copied().unwrap_or(0.0);
     let report = serde_json::json!({
         "frame_ms_p50": at(0.5),
         "frame_ms_p99": at(0.99),

@@ -94,13 +94,9 @@ fn point(
 /// The nearest thing a ray meets.
 fn hit(scene: &SceneIndex, devices: &[(u32, DeviceBox)], ray: Ray3d) -> Option<Thing> {
     let device = devices.iter().filter_map(|(i, b)| Some((ray_box(ray, b)?, Thing::Device(*i))));
-    let buildings = scene
-        .scene
-        .site
-        .buildings
-        .iter()
-        .enumerate()
-        .filter_map(|(i, b)| Some((ray_prism(ray, &b.footprint, b.height_m as f32)?, Thing::Building(i as u32))));
+    let buildings = scene.scene.site.buildings.iter().enumerate().filter_map(|(i, b)| {
+        Some((ray_prism(ray, &b.footprint, b.height_m as f32)?, Thing::Building(i as u32)))
+    });
     device.chain(buildings).min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, thing)| thing)
 }
 

@@ -108,7 +108,7 @@ building-no-devices = No devices registered
 alarms-title = Alarms
 alarms-open = { $n } to acknowledge
 alarms-none = No alarms
-alarms-acknowledge = Acknowledge
+alarms-acknowledge = Ack
 alarms-cleared = cleared
 alarms-park = Park
 

@@ -1,7 +1,7 @@
 //! The eye: orbit, pan, zoom and fly with mouse, touch and keys, within the space the panels leave.
 
-pub mod orbit;
 mod input;
+pub mod orbit;
 
 use crate::{
     model::{ParkModel, Selection, selection::Thing},
@@ -31,6 +31,8 @@ pub struct Eye {
     framed_aspect: f32,
     /// Until a person moves it, the view keeps the whole park in the space there is.
     untouched: bool,
+    /// Stays as it was set: no framing of new scenes.
+    fixed: bool,
     /// Pictures jump instead of gliding.
     pub glides: bool,
 }
@@ -44,6 +46,7 @@ impl Default for Eye {
             framed_scene: 0,
             framed_aspect: 0.0,
             untouched: true,
+            fixed: false,
             glides: true,
         }
     }
@@ -116,14 +119,13 @@ fn fit_viewport(free: Res<FreeRect>, mut camera: Single<&mut Camera, With<ParkCa
         .as_ref()
         .is_some_and(|v| v.physical_position == position && v.physical_size == physical_size);
     if !same && position.x < size.x && position.y < size.y {
-        camera.viewport =
-            Some(Viewport { physical_position: position, physical_size, ..default() });
+        camera.viewport = Some(Viewport { physical_position: position, physical_size, ..default() });
     }
 }
 
 /// Shows the whole park when a scene arrives, and again when the space changes before anyone moved the view.
 fn frame_park(model: Res<ParkModel>, free: Res<FreeRect>, mut eye: ResMut<Eye>) {
-    if model.scene.is_none() || free.0.is_empty() {
+    if eye.fixed || model.scene.is_none() || free.0.is_empty() {
         return;
     }
     let aspect = free.0.width() / free.0.height().max(1.0);
@@ -141,6 +143,11 @@ fn frame_park(model: Res<ParkModel>, free: Res<FreeRect>, mut eye: ResMut<Eye>) 
 }
 
 impl Eye {
+    /// An eye that stays where it is put.
+    pub fn fixed_at(view: Orbit) -> Self {
+        Self { now: view, goal: view, fixed: true, ..Self::default() }
+    }
+
     /// Aims at a view that shows the whole park.
     pub fn frame_all(&mut self, model: &ParkModel, aspect: f32) {
         let Some(scene) = &model.scene else { return };
@@ -162,7 +169,7 @@ impl Eye {
                 .map(|(east, north)| at(east, north, 0.0))
                 .to_vec();
         }
-        self.goal = Orbit::default().framing(&points, aspect, 0.94);
+        self.goal = Orbit::overview(aspect).framing(&points, aspect, 0.95);
         self.flying = false;
         self.untouched = true;
     }
@@ -185,15 +192,22 @@ impl Eye {
     }
 }
 
-/// Glides to the goal and puts the camera there.
-fn place(time: Res<Time>, mut eye: ResMut<Eye>, mut camera: Single<&mut Transform, With<ParkCamera>>) {
+/// Glides to the goal and puts the camera there; haze begins behind what is looked at.
+fn place(
+    time: Res<Time>,
+    mut eye: ResMut<Eye>,
+    camera: Single<(&mut Transform, &mut DistanceFog), With<ParkCamera>>,
+) {
+    let (mut transform, mut fog) = camera.into_inner();
     if !eye.now.is_near(&eye.goal) {
         let goal = eye.goal;
         let share = if eye.glides { 1.0 - (-time.delta_secs() * 9.0).exp() } else { 1.0 };
         eye.now.glide(&goal, share);
     }
     let wanted = Transform::from_translation(eye.now.eye()).with_rotation(eye.now.rotation());
-    if **camera != wanted {
-        **camera = wanted;
+    if *transform != wanted {
+        *transform = wanted;
+        let start = eye.now.distance * 1.35 + 500.0;
+        fog.falloff = FogFalloff::Linear { start, end: start + 5_500.0 };
     }
 }

@@ -22,11 +22,16 @@ pub struct Orbit {
 impl Default for Orbit {
     /// A three-quarter view from the south-east.
     fn default() -> Self {
-        Self { target: Vec3::ZERO, distance: 900.0, yaw: -0.52, pitch: 0.60 }
+        Self { target: Vec3::ZERO, distance: 900.0, yaw: -0.40, pitch: 0.60 }
     }
 }
 
 impl Orbit {
+    /// The start view for a viewport: steeper where it is narrow, so that the park fills its height.
+    pub fn overview(aspect: f32) -> Self {
+        Self { pitch: (0.56 + (1.7 - aspect) * 0.42).clamp(0.52, 0.95), ..Self::default() }
+    }
+
     /// From the target to the eye.
     pub fn direction(&self) -> Vec3 {
         let (sin_pitch, cos_pitch) = self.pitch.sin_cos();
@@ -39,9 +44,7 @@ impl Orbit {
     }
 
     pub fn rotation(&self) -> Quat {
-        bevy::transform::components::Transform::default()
-            .looking_to(-self.direction(), Vec3::Y)
-            .rotation
+        bevy::transform::components::Transform::default().looking_to(-self.direction(), Vec3::Y).rotation
     }
 
     /// Turns around the target.

@@ -31,14 +31,20 @@ struct Parent {
 #[derive(Clone, Copy)]
 enum Branch {
     /// The line's number and whether it runs from the parent to the child.
-    Line { index: usize, outward: bool },
-    Transformer { meter: Option<u32> },
+    Line {
+        index: usize,
+        outward: bool,
+    },
+    Transformer {
+        meter: Option<u32>,
+    },
 }
 
 impl FlowTree {
     pub fn new(index: &SceneIndex) -> Self {
         let network = &index.scene.network;
-        let buses: HashMap<&BusId, usize> = network.buses.iter().enumerate().map(|(i, b)| (&b.id, i)).collect();
+        let buses: HashMap<&BusId, usize> =
+            network.buses.iter().enumerate().map(|(i, b)| (&b.id, i)).collect();
         let mut neighbours: Vec<Vec<(usize, Branch)>> = vec![Vec::new(); network.buses.len()];
         for (i, line) in network.lines.iter().enumerate() {
             let closed = network.switches.iter().filter(|s| s.line == line.id).all(|s| s.closed);

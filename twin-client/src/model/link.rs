@@ -13,9 +13,14 @@ pub enum LinkState {
     /// Messages arrive.
     Live,
     /// The link is gone since then (this machine's clock) and is being tried again.
-    Lost { since: Timestamp, reason: String },
+    Lost {
+        since: Timestamp,
+        reason: String,
+    },
     /// The server does not want us: wrong password, revoked token, other version.
-    Refused { reason: String },
+    Refused {
+        reason: String,
+    },
 }
 
 impl LinkState {

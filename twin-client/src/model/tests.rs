@@ -19,7 +19,13 @@ fn value(point: u32, at: i64, value: f64) -> PointValue {
 fn model() -> ParkModel {
     let mut model = ParkModel::default();
     model.set_scene(fixture::tiny_scene(), "v1".into());
-    let points = vec![point("bess-1", "power"), point("bess-1", "soc"), point("load-1", "power"), point("pv-1", "power"), point("gone", "power")];
+    let points = vec![
+        point("bess-1", "power"),
+        point("bess-1", "soc"),
+        point("load-1", "power"),
+        point("pv-1", "power"),
+        point("gone", "power"),
+    ];
     model.apply(ServerMessage::Subscribed(points), T);
     model
 }

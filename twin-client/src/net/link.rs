@@ -12,9 +12,7 @@ use crate::model::{LinkState, history::SPAN_MS};
 use shared::{
     plan::PlanView,
     scene::Scene,
-    stream::{
-        ClientMessage, Denied, Encoding, Hello, PROTOCOL_VERSION, Selector, ServerMessage, Welcome,
-    },
+    stream::{ClientMessage, Denied, Encoding, Hello, PROTOCOL_VERSION, Selector, ServerMessage, Welcome},
     time::Timestamp,
 };
 use std::collections::HashMap;
@@ -37,7 +35,10 @@ pub enum Credentials {
     /// Ask the person.
     #[default]
     None,
-    User { name: String, password: String },
+    User {
+        name: String,
+        password: String,
+    },
     /// An access or view-only token, used as it is.
     Token(String),
 }
@@ -120,11 +121,11 @@ impl<T: Transport> Link<T> {
     }
 
     /// Begins with whatever credentials there are.
-    pub fn start(&mut self, now: Timestamp, out: Sink) {
-        self.authenticate(now, out);
+    pub fn start(&mut self, out: Sink) {
+        self.authenticate(out);
     }
 
-    fn authenticate(&mut self, now: Timestamp, out: Sink) {
+    fn authenticate(&mut self, out: Sink) {
         if let Some(refresh_token) = self.refresh_token.clone() {
             self.enter(Phase::LoggingIn, out);
             self.ask(Ask::Refresh { refresh_token });
@@ -217,7 +218,7 @@ impl<T: Transport> Link<T> {
                 self.config.credentials = Credentials::User { name: user, password };
                 self.refresh_token = None;
                 self.access_token = None;
-                self.authenticate(now, out);
+                self.authenticate(out);
             }
             NetCommand::Logout => {
                 self.config.credentials = Credentials::None;
@@ -243,7 +244,7 @@ impl<T: Transport> Link<T> {
                 if self.access_token.is_some() {
                     self.load_scene(out);
                 } else {
-                    self.authenticate(now, out);
+                    self.authenticate(out);
                 }
             }
             Phase::Opening { since } | Phase::Handshaking { since } if now.0 - since > HANDSHAKE_MS => {
@@ -323,7 +324,7 @@ impl<T: Transport> Link<T> {
             }
             Ok(Welcome::Denied(Denied::Token)) => {
                 self.hang_up();
-                self.renew(None, now, out);
+                self.renew(None, out);
             }
             Ok(Welcome::Denied(Denied::Version)) => {
                 self.refuse(format!("the server speaks another version than {PROTOCOL_VERSION}"), out);
@@ -362,10 +363,10 @@ impl<T: Transport> Link<T> {
     }
 
     /// The token is no good: get another by refreshing or logging in, and ask `again` with it.
-    fn renew(&mut self, again: Option<Ask>, now: Timestamp, out: Sink) {
+    fn renew(&mut self, again: Option<Ask>, out: Sink) {
         self.after_login.extend(again);
         if self.phase != Phase::LoggingIn {
-            self.authenticate(now, out);
+            self.authenticate(out);
         }
     }
 
@@ -377,12 +378,14 @@ impl<T: Transport> Link<T> {
         if response.status == 401 && !matches!(ask, Ask::Login { .. } | Ask::Refresh { .. }) {
             // The scene is asked for again by itself once there is a token.
             let again = (ask != Ask::Scene).then_some(ask);
-            return self.renew(again, now, out);
+            return self.renew(again, out);
         }
         match ask {
             Ask::Login { .. } => match response.data::<Tokens>() {
-                Ok(tokens) => self.logged_in(tokens, now, out),
-                Err(reason) if response.status >= 500 || response.status == 429 => self.lose(reason, now, out),
+                Ok(tokens) => self.logged_in(tokens, out),
+                Err(reason) if response.status >= 500 || response.status == 429 => {
+                    self.lose(reason, now, out)
+                }
                 Err(reason) => {
                     self.config.credentials = Credentials::None;
                     out(NetEvent::Notice(Notice { what: Asked::Login, error: Some(reason.clone()) }));
@@ -390,10 +393,10 @@ impl<T: Transport> Link<T> {
                 }
             },
             Ask::Refresh { .. } => match response.data::<Tokens>() {
-                Ok(tokens) => self.logged_in(tokens, now, out),
+                Ok(tokens) => self.logged_in(tokens, out),
                 Err(_) => {
                     self.refresh_token = None;
-                    self.authenticate(now, out);
+                    self.authenticate(out);
                 }
             },
             Ask::Scene => self.scene_arrived(&response, now, out),
@@ -450,7 +453,7 @@ impl<T: Transport> Link<T> {
         }
     }
 
-    fn logged_in(&mut self, tokens: Tokens, now: Timestamp, out: Sink) {
+    fn logged_in(&mut self, tokens: Tokens, out: Sink) {
         self.access_token = Some(tokens.access_token);
         self.refresh_token = tokens.refresh_token;
         for ask in std::mem::take(&mut self.after_login) {

@@ -113,7 +113,12 @@ mod tests {
     fn values(list: &[(u32, f64)]) -> NetEvent {
         let list = list
             .iter()
-            .map(|&(point, value)| PointValue { point, value, timestamp: Timestamp(0), quality: Quality::Good })
+            .map(|&(point, value)| PointValue {
+                point,
+                value,
+                timestamp: Timestamp(0),
+                quality: Quality::Good,
+            })
             .collect();
         NetEvent::Stream { message: ServerMessage::Values(list), local: Timestamp(0) }
     }
@@ -128,7 +133,10 @@ mod tests {
         }
         let mut mail = Mail::default();
         mailbox.swap(&mut mail);
-        assert_eq!(mail.values.iter().map(|v| (v.point, v.value)).collect::<Vec<_>>(), [(0, 999.0), (7, 1.0)]);
+        assert_eq!(
+            mail.values.iter().map(|v| (v.point, v.value)).collect::<Vec<_>>(),
+            [(0, 999.0), (7, 1.0)]
+        );
         assert_eq!(mail.events.len(), 1);
     }
 

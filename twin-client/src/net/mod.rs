@@ -34,16 +34,30 @@ use shared::{
 #[derive(Debug)]
 pub enum NetEvent {
     Link(LinkState),
-    Scene { scene: Box<Scene>, etag: String },
+    Scene {
+        scene: Box<Scene>,
+        etag: String,
+    },
     /// The server's clock and this machine's when it was heard.
-    Clock { server: Timestamp, local: Timestamp },
-    Stream { message: ServerMessage, local: Timestamp },
+    Clock {
+        server: Timestamp,
+        local: Timestamp,
+    },
+    Stream {
+        message: ServerMessage,
+        local: Timestamp,
+    },
     Curve(EnergyCurve),
     Energy(Box<EnergySummary>),
     Plan(Box<PlanView>),
     Tracking(PlanTracking),
-    History { point: PointName, result: Result<Vec<(i64, f64)>, String> },
-    RoundTrip { ms: u32 },
+    History {
+        point: PointName,
+        result: Result<Vec<(i64, f64)>, String>,
+    },
+    RoundTrip {
+        ms: u32,
+    },
     /// Something a person asked for did or did not work.
     Notice(Notice),
 }

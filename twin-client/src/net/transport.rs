@@ -9,10 +9,21 @@ use std::ops::ControlFlow;
 #[derive(Debug)]
 pub enum WireEvent {
     /// The stream numbered `stream` is open.
-    Opened { stream: u64 },
-    Message { stream: u64, bytes: Vec<u8> },
-    Closed { stream: u64, reason: String },
-    Response { id: u64, result: Result<HttpResponse, String> },
+    Opened {
+        stream: u64,
+    },
+    Message {
+        stream: u64,
+        bytes: Vec<u8>,
+    },
+    Closed {
+        stream: u64,
+        reason: String,
+    },
+    Response {
+        id: u64,
+        result: Result<HttpResponse, String>,
+    },
 }
 
 /// A way to reach the server. Answers come as [`WireEvent`]s on a channel.
@@ -51,13 +62,17 @@ impl Transport for WebTransport {
         let on_event = Box::new(move |event| {
             let event = match event {
                 ewebsock::WsEvent::Opened => WireEvent::Opened { stream },
-                ewebsock::WsEvent::Message(ewebsock::WsMessage::Binary(bytes)) => WireEvent::Message { stream, bytes },
+                ewebsock::WsEvent::Message(ewebsock::WsMessage::Binary(bytes)) => {
+                    WireEvent::Message { stream, bytes }
+                }
                 ewebsock::WsEvent::Message(ewebsock::WsMessage::Text(text)) => {
                     WireEvent::Message { stream, bytes: text.into_bytes() }
                 }
                 ewebsock::WsEvent::Message(_) => return ControlFlow::Continue(()),
                 ewebsock::WsEvent::Error(reason) => WireEvent::Closed { stream, reason },
-                ewebsock::WsEvent::Closed => WireEvent::Closed { stream, reason: "closed by the server".into() },
+                ewebsock::WsEvent::Closed => {
+                    WireEvent::Closed { stream, reason: "closed by the server".into() }
+                }
             };
             match events.send(event) {
                 Ok(()) => ControlFlow::Continue(()),

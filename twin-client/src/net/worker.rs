@@ -1,10 +1,6 @@
 //! The link's own thread: waits for the wire, for wishes and for time, whichever comes first.
 
-use super::{
-    LinkConfig, Mailbox, NetCommand,
-    link::Link,
-    transport::WebTransport,
-};
+use super::{LinkConfig, Mailbox, NetCommand, link::Link, transport::WebTransport};
 use crate::clock::local_now;
 use crossbeam_channel::{Receiver, bounded, select};
 use std::{io, time::Duration};
@@ -19,7 +15,7 @@ pub(super) fn spawn(config: LinkConfig, commands: Receiver<NetCommand>, mailbox:
         let (sender, wire) = bounded(WIRE_EVENTS);
         let mut link = Link::new(config, WebTransport::new(sender));
         let mut out = |event| mailbox.put(event);
-        link.start(local_now(), &mut out);
+        link.start(&mut out);
         loop {
             select! {
                 recv(wire) -> event => match event {

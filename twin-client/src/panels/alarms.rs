@@ -13,11 +13,8 @@ pub fn alarms_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, out: &mut Vec<UiCo
     let open = model.alarms.iter().filter(|a| a.acknowledged_at.is_none()).count();
     ui.horizontal(|ui| {
         ui.label(RichText::new(i18n.t("alarms-title")).size(13.0).strong());
-        let summary = if model.alarms.is_empty() {
-            String::new()
-        } else {
-            i18n.t1("alarms-open", "n", open as i64)
-        };
+        let summary =
+            if model.alarms.is_empty() { String::new() } else { i18n.t1("alarms-open", "n", open as i64) };
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             ui.label(RichText::new(summary).size(11.5).color(theme::WEAK));
         });
@@ -53,7 +50,7 @@ fn row(ui: &mut Ui, model: &ParkModel, i18n: &I18n, alarm: &Alarm, height: f32, 
         .map_or_else(|| i18n.t("alarms-park").into_owned(), |d| i18n.text(&d.name).to_owned());
     let mut inside = ui.new_child(
         egui::UiBuilder::new()
-            .max_rect(rect.shrink2(vec2(8.0, 4.0)).translate(vec2(13.0, 0.0)).with_max_x(rect.right() - 8.0))
+            .max_rect(rect.shrink2(vec2(8.0, 4.0)).with_min_x(rect.left() + 33.0))
             .layout(egui::Layout::right_to_left(egui::Align::Center)),
     );
     if calm {
@@ -67,10 +64,16 @@ fn row(ui: &mut Ui, model: &ParkModel, i18n: &I18n, alarm: &Alarm, height: f32, 
     inside.with_layout(egui::Layout::top_down(egui::Align::Min), |ui| {
         ui.spacing_mut().item_spacing.y = 1.0;
         let text_colour = if calm { theme::WEAK } else { theme::TEXT };
-        ui.add(egui::Label::new(RichText::new(i18n.text(&alarm.text)).size(12.5).color(text_colour)).truncate());
-        let state = if alarm.is_active() { String::new() } else { format!(" · {}", i18n.t("alarms-cleared")) };
+        ui.add(
+            egui::Label::new(RichText::new(i18n.text(&alarm.text)).size(12.5).color(text_colour)).truncate(),
+        );
+        let state =
+            if alarm.is_active() { String::new() } else { format!(" · {}", i18n.t("alarms-cleared")) };
         let line = format!("{name} · {}{state}", format::age(i18n, model.now, alarm.raised_at));
-        ui.add(egui::Label::new(RichText::new(line).size(11.0).color(if calm { theme::FAINT } else { colour })).truncate());
+        ui.add(
+            egui::Label::new(RichText::new(line).size(11.0).color(if calm { theme::FAINT } else { colour }))
+                .truncate(),
+        );
     });
     if response.clicked()
         && let Some(device) = device

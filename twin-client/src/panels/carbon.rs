@@ -52,7 +52,12 @@ pub fn carbon_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, _out: &mut Vec<UiC
                 clock(ui, model, &ring, energy.emission_factor.kg_per_kwh);
                 ui.vertical(|ui| {
                     ui.add_space(6.0);
-                    parts::tile(ui, &i18n.t("carbon-now"), &format::grouped(energy.emission_rate_kg_per_h, 0), "kg/h");
+                    parts::tile(
+                        ui,
+                        &i18n.t("carbon-now"),
+                        &format::grouped(energy.emission_rate_kg_per_h, 0),
+                        "kg/h",
+                    );
                     ui.add_space(4.0);
                     let (value, unit) = format::mass(energy.today.emissions_kg);
                     parts::tile(ui, &i18n.t("carbon-today"), &value, unit);
@@ -73,10 +78,8 @@ pub fn carbon_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, _out: &mut Vec<UiC
 
 /// Least and most of the ring, kept apart so that a flat day is one colour in the middle.
 fn range(ring: &[Option<(f64, bool)>]) -> (f64, f64) {
-    let (low, high) = ring
-        .iter()
-        .flatten()
-        .fold((f64::MAX, f64::MIN), |(low, high), (v, _)| (low.min(*v), high.max(*v)));
+    let (low, high) =
+        ring.iter().flatten().fold((f64::MAX, f64::MIN), |(low, high), (v, _)| (low.min(*v), high.max(*v)));
     if low > high {
         (0.0, 1.0)
     } else if high - low < 0.02 {
@@ -115,9 +118,18 @@ fn clock(ui: &mut Ui, model: &ParkModel, ring: &[Option<(f64, bool)>; QUARTERS],
     if let Some(scene) = &model.scene {
         let midnight = model.now.start_of_day(&scene.zone);
         let angle = TAU * model.now.since(midnight) as f32 / (24 * HOUR_MS) as f32;
-        painter.line_segment([point(angle, inner - 5.0), point(angle, outer + 3.0)], Stroke::new(2.0, theme::TEXT));
+        painter.line_segment(
+            [point(angle, inner - 5.0), point(angle, outer + 3.0)],
+            Stroke::new(2.0, theme::TEXT),
+        );
     }
-    parts::centred(painter, centre - vec2(0.0, 6.0), &format::grouped(now_factor * 1_000.0, 0), 22.0, theme::TEXT);
+    parts::centred(
+        painter,
+        centre - vec2(0.0, 6.0),
+        &format::grouped(now_factor * 1_000.0, 0),
+        22.0,
+        theme::TEXT,
+    );
     parts::centred(painter, centre + vec2(0.0, 13.0), "g/kWh", 10.5, theme::WEAK);
 }
 
@@ -136,7 +148,8 @@ fn scale(ui: &mut Ui, ring: &[Option<(f64, bool)>], i18n: &I18n) {
     for i in 0..24 {
         let share = i as f32 / 24.0;
         let x = rect.left() + rect.width() * share;
-        let part = egui::Rect::from_min_size(pos2(x, rect.top()), vec2(rect.width() / 24.0 + 0.5, rect.height()));
+        let part =
+            egui::Rect::from_min_size(pos2(x, rect.top()), vec2(rect.width() / 24.0 + 0.5, rect.height()));
         ui.painter().rect_filled(part, 0, theme::cividis(share));
     }
     ui.horizontal(|ui| {

@@ -1,6 +1,10 @@
 //! One device: is it there, what it says now, how the last hour went, what the plan asks of it.
 
-use super::{alarms::badge, parts};
+use super::{
+    alarms::badge,
+    parts,
+    today::{small_axes, small_y_axis},
+};
 use crate::{
     i18n::I18n,
     model::{LiveValue, ParkModel, SceneIndex, selection::Thing},
@@ -138,7 +142,13 @@ fn values(
     }
 }
 
-fn value_cells(ui: &mut Ui, model: &ParkModel, i18n: &I18n, measurement: &Measurement, live: Option<LiveValue>) {
+fn value_cells(
+    ui: &mut Ui,
+    model: &ParkModel,
+    i18n: &I18n,
+    measurement: &Measurement,
+    live: Option<LiveValue>,
+) {
     let Some(live) = live else {
         ui.label(RichText::new("–").color(theme::FAINT));
         return;
@@ -166,7 +176,11 @@ fn value_cells(ui: &mut Ui, model: &ParkModel, i18n: &I18n, measurement: &Measur
     ui.label(RichText::new(text).size(14.0).color(colour));
     match live.quality {
         Quality::OutOfRange => {
-            parts::tag(ui, &i18n.t("quality-out-of-range"), theme::severity(shared::alarm::Severity::Warning));
+            parts::tag(
+                ui,
+                &i18n.t("quality-out-of-range"),
+                theme::severity(shared::alarm::Severity::Warning),
+            );
         }
         Quality::Estimated => parts::tag(ui, &i18n.t("provenance-estimated"), theme::WEAK),
         Quality::Good => {}
@@ -199,6 +213,7 @@ fn chart(ui: &mut Ui, model: &ParkModel, i18n: &I18n, device: &Device, measureme
             let points: PlotPoints =
                 hour.points.iter().map(|(at, v)| [minutes(*at), *v]).filter(|p| p[0] >= -60.0).collect();
             let decimals = usize::from(measurement.decimals.min(1));
+            small_axes(ui);
             Plot::new("hour")
                 .height(120.0)
                 .allow_drag(false)
@@ -209,9 +224,8 @@ fn chart(ui: &mut Ui, model: &ParkModel, i18n: &I18n, device: &Device, measureme
                 .include_x(-60.0)
                 .include_x(0.0)
                 .set_margin_fraction(vec2(0.0, 0.1))
-                .y_axis_min_width(36.0)
                 .x_axis_formatter(|mark, _| format!("{:.0}", mark.value))
-                .y_axis_formatter(move |mark, _| format::grouped(mark.value, decimals))
+                .custom_y_axes(vec![small_y_axis(decimals)])
                 .label_formatter(|_| None)
                 .show(ui, |plot| {
                     plot.line(Line::new("hour", points).color(theme::ACCENT).width(1.5));
@@ -241,6 +255,7 @@ fn planned(ui: &mut Ui, model: &ParkModel, i18n: &I18n, device: &Device) {
                 .enumerate()
                 .flat_map(|(i, kw)| [[hours(i), *kw], [hours(i + 1), *kw]])
                 .collect();
+            small_axes(ui);
             Plot::new("device-plan")
                 .height(84.0)
                 .allow_drag(false)
@@ -249,9 +264,8 @@ fn planned(ui: &mut Ui, model: &ParkModel, i18n: &I18n, device: &Device) {
                 .allow_boxed_zoom(false)
                 .show_background(false)
                 .set_margin_fraction(vec2(0.0, 0.1))
-                .y_axis_min_width(36.0)
                 .x_axis_formatter(|mark, _| format!("+{:.0} h", mark.value))
-                .y_axis_formatter(|mark, _| format::grouped(mark.value, 0))
+                .custom_y_axes(vec![small_y_axis(0)])
                 .label_formatter(|_| None)
                 .show(ui, |plot| {
                     let line = Line::new("plan", points).color(theme::WEAK).width(1.4);

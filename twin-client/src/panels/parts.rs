@@ -1,6 +1,9 @@
 //! What panels are made of: cards with titles, figures with units, chips and bars.
 
-use crate::{i18n::I18n, ui::{format, theme}};
+use crate::{
+    i18n::I18n,
+    ui::{format, theme},
+};
 use egui::{Align2, Color32, CornerRadius, FontId, Pos2, Rect, RichText, Sense, Stroke, Ui, vec2};
 use shared::telemetry::Provenance;
 

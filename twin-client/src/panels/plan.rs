@@ -1,6 +1,9 @@
 //! The plan: what it saves, whether it is being followed, and planning again.
 
-use super::{parts, today::day_plot};
+use super::{
+    parts,
+    today::{day_plot, small_axes},
+};
 use crate::{
     i18n::I18n,
     model::ParkModel,
@@ -27,12 +30,18 @@ pub fn plan_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, out: &mut Vec<UiComm
             if ui.add_enabled(model.link.is_live(), again).clicked() {
                 out.push(UiCommand::PlanNow);
             }
-            ui.label(RichText::new(format::age(i18n, model.now, plan.made_at)).size(11.0).color(theme::FAINT));
+            ui.label(
+                RichText::new(format::age(i18n, model.now, plan.made_at)).size(11.0).color(theme::FAINT),
+            );
         },
         |ui| {
             status(ui, i18n, plan.status);
             for reason in &plan.infeasible {
-                ui.label(RichText::new(i18n.text(reason)).size(12.0).color(theme::severity(shared::alarm::Severity::Major)));
+                ui.label(
+                    RichText::new(i18n.text(reason))
+                        .size(12.0)
+                        .color(theme::severity(shared::alarm::Severity::Major)),
+                );
             }
             if let (Some(cost), Some(baseline)) = (plan.objective_yuan, plan.baseline_yuan) {
                 let saving = baseline - cost;
@@ -52,7 +61,9 @@ fn status(ui: &mut Ui, i18n: &I18n, status: PlanStatus) {
     let (text, colour) = match status {
         PlanStatus::Optimal => return,
         PlanStatus::Feasible => (i18n.t("plan-feasible"), theme::WEAK),
-        PlanStatus::Infeasible => (i18n.t("plan-infeasible"), theme::severity(shared::alarm::Severity::Major)),
+        PlanStatus::Infeasible => {
+            (i18n.t("plan-infeasible"), theme::severity(shared::alarm::Severity::Major))
+        }
     };
     ui.label(RichText::new(text).size(12.0).color(colour));
 }
@@ -76,9 +87,12 @@ fn tracking(ui: &mut Ui, model: &ParkModel, i18n: &I18n) {
     parts::legend(ui, &[(colour, measured.as_ref()), (theme::WEAK, planned.as_ref())]);
     let now = model.now.since(midnight) as f64 / HOUR_MS as f64;
     let (measured, planned) = (points(&tracking.measured_grid_kw), points(&tracking.planned_grid_kw));
+    small_axes(ui);
     day_plot("tracking", 92.0).show(ui, |plot| {
         plot.vline(VLine::new("now", now).color(theme::FAINT).width(1.0));
         plot.line(Line::new("measured", measured).color(colour).width(1.5));
-        plot.line(Line::new("planned", planned).color(theme::WEAK).width(1.3).style(LineStyle::dashed_dense()));
+        plot.line(
+            Line::new("planned", planned).color(theme::WEAK).width(1.3).style(LineStyle::dashed_dense()),
+        );
     });
 }

@@ -61,10 +61,7 @@ pub fn search_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, text: &str, out: &
     Popup::from_response(&response).open(!found.is_empty()).width(260.0).show(|ui| {
         for thing in found {
             let (name, id) = name(scene, i18n, thing);
-            let row = ui.selectable_label(
-                false,
-                RichText::new(format!("{name}  ")).size(13.0),
-            );
+            let row = ui.selectable_label(false, RichText::new(format!("{name}  ")).size(13.0));
             ui.painter().text(
                 row.rect.right_center() - egui::vec2(6.0, 0.0),
                 egui::Align2::RIGHT_CENTER,

@@ -32,7 +32,9 @@ pub fn tariff_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, _out: &mut Vec<UiC
             ui.horizontal(|ui| {
                 parts::figure(ui, &format!("{:.4}", tariff.price_per_kwh(band)), "¥/kWh", 20.0);
                 ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                    ui.label(RichText::new(band_name(i18n, band)).size(14.0).color(theme::band(band)).strong());
+                    ui.label(
+                        RichText::new(band_name(i18n, band)).size(14.0).color(theme::band(band)).strong(),
+                    );
                 });
             });
             strip(ui, model.now, |at| tariff.band_at(at.local(&scene.zone)), &scene.zone);

@@ -7,7 +7,7 @@ use crate::{
     ui::{commands::UiCommand, format, theme},
 };
 use egui::{Color32, Ui};
-use egui_plot::{GridMark, Line, LineStyle, Plot, PlotPoints, VLine};
+use egui_plot::{AxisHints, GridMark, Line, LineStyle, Plot, PlotPoints, VLine};
 use shared::{energy::EnergySummary, time::HOUR_MS};
 
 pub fn today_figures_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, _out: &mut Vec<UiCommand>) {
@@ -113,12 +113,26 @@ fn plot(ui: &mut Ui, model: &ParkModel) {
         }
     }
     let now = hour(model.now.0);
+    small_axes(ui);
     day_plot("today", 148.0).show(ui, |plot| {
         plot.vline(VLine::new("now", now).color(theme::FAINT).width(1.0));
         for line in lines {
             plot.line(line);
         }
     });
+}
+
+/// Makes the axis labels of plots in this place small.
+pub fn small_axes(ui: &mut Ui) {
+    ui.style_mut().text_styles.insert(egui::TextStyle::Body, egui::FontId::proportional(10.5));
+}
+
+/// An axis of values for small plots: a label at every grid line that has room for one.
+pub fn small_y_axis<'a>(decimals: usize) -> AxisHints<'a> {
+    AxisHints::new_y()
+        .formatter(move |mark, _| format::grouped(mark.value, decimals))
+        .min_thickness(34.0)
+        .label_spacing(egui::Rangef::new(11.0, 16.0))
 }
 
 /// A plot over a day's 24 hours, bare but for light grid lines.
@@ -133,14 +147,12 @@ pub fn day_plot<'a>(id: &str, height: f32) -> Plot<'a> {
         .include_x(0.0)
         .include_x(24.0)
         .set_margin_fraction(egui::vec2(0.0, 0.08))
-        .y_axis_min_width(36.0)
-        .x_grid_spacer(|_| {
-            (0..=8).map(|i| GridMark { value: f64::from(i) * 3.0, step_size: 3.0 }).collect()
-        })
-        .x_axis_formatter(|mark, _| {
-            let hour = mark.value.round() as i64;
-            if hour % 6 == 0 { format!("{hour:02}:00") } else { String::new() }
-        })
-        .y_axis_formatter(|mark, _| format::grouped(mark.value, 0))
+        .x_grid_spacer(|_| (0..=4).map(|i| GridMark { value: f64::from(i) * 6.0, step_size: 6.0 }).collect())
+        .custom_x_axes(vec![
+            AxisHints::new_x()
+                .formatter(|mark, _| format!("{:02}:00", mark.value.round() as i64))
+                .label_spacing(egui::Rangef::new(20.0, 30.0)),
+        ])
+        .custom_y_axes(vec![small_y_axis(0)])
         .label_formatter(|_| None)
 }

@@ -11,7 +11,10 @@ use shared::text::Language;
 
 pub fn top_bar_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, search: &str, out: &mut Vec<UiCommand>) {
     ui.horizontal_centered(|ui| {
-        let name = model.scene.as_ref().map_or_else(|| i18n.t("app-title").into_owned(), |s| i18n.text(&s.scene.park.name).to_owned());
+        let name = model
+            .scene
+            .as_ref()
+            .map_or_else(|| i18n.t("app-title").into_owned(), |s| i18n.text(&s.scene.park.name).to_owned());
         ui.label(RichText::new(name).size(17.0).strong());
         ui.add_space(10.0);
         link(ui, model, i18n);
@@ -51,8 +54,12 @@ fn language(ui: &mut Ui, i18n: &I18n, out: &mut Vec<UiCommand>) {
 fn link(ui: &mut Ui, model: &ParkModel, i18n: &I18n) {
     let (text, colour): (String, Color32) = match &model.link {
         LinkState::Live => (i18n.t("link-live").into_owned(), theme::ACCENT),
-        LinkState::Lost { .. } => (i18n.t("link-lost").into_owned(), theme::severity(shared::alarm::Severity::Critical)),
-        LinkState::NeedsLogin | LinkState::Refused { .. } => (i18n.t("link-logged-out").into_owned(), theme::WEAK),
+        LinkState::Lost { .. } => {
+            (i18n.t("link-lost").into_owned(), theme::severity(shared::alarm::Severity::Critical))
+        }
+        LinkState::NeedsLogin | LinkState::Refused { .. } => {
+            (i18n.t("link-logged-out").into_owned(), theme::WEAK)
+        }
         LinkState::LoggingIn | LinkState::LoadingScene | LinkState::Connecting => {
             (i18n.t("app-connecting").into_owned(), theme::severity(shared::alarm::Severity::Warning))
         }

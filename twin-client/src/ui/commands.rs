@@ -22,7 +22,10 @@ pub enum UiCommand {
     /// Which measurement of the selected device the chart shows.
     Chart(String),
     Search(String),
-    Login { user: String, password: String },
+    Login {
+        user: String,
+        password: String,
+    },
     Logout,
     ToggleLeft,
     ToggleRight,

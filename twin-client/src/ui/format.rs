@@ -10,7 +10,11 @@ pub fn grouped(value: f64, decimals: usize) -> String {
     let (sign, digits) = plain.strip_prefix('-').map_or(("", plain.as_str()), |rest| ("−", rest));
     let (whole, fraction) = digits.split_once('.').map_or((digits, ""), |(w, f)| (w, f));
     let mut out = String::with_capacity(plain.len() + 4);
-    out.push_str(if whole.bytes().all(|b| b == b'0') && fraction.bytes().all(|b| b == b'0') { "" } else { sign });
+    out.push_str(if whole.bytes().all(|b| b == b'0') && fraction.bytes().all(|b| b == b'0') {
+        ""
+    } else {
+        sign
+    });
     for (i, digit) in whole.chars().enumerate() {
         if i > 0 && (whole.len() - i).is_multiple_of(3) {
             out.push('\u{2009}');

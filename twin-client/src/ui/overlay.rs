@@ -1,11 +1,7 @@
 //! Over the 3D view: names of buildings, alarm beacons and what the pointer is over, placed so that none covers another.
 
 use super::{View, format, theme};
-use crate::{
-    model::selection::Thing,
-    panels::alarms::badge,
-    world::highlight::thing_box,
-};
+use crate::{model::selection::Thing, panels::alarms::badge, world::highlight::thing_box};
 use bevy::prelude::{Camera, GlobalTransform, Vec3};
 use egui::{Align2, Color32, FontId, Pos2, Rect, Ui, vec2};
 use shared::alarm::Severity;
@@ -68,7 +64,9 @@ fn thing_labels(view: &View, camera: (&Camera, &GlobalTransform), labels: &mut V
     let hovered = view.selection.hovered.filter(|h| Some(*h) != view.selection.selected);
     for thing in [view.selection.selected, hovered].into_iter().flatten() {
         let Some(around) = thing_box(scene, thing) else { continue };
-        let Some((at, _)) = project(camera, around.centre + Vec3::Y * (around.half.y + 1.5)) else { continue };
+        let Some((at, _)) = project(camera, around.centre + Vec3::Y * (around.half.y + 1.5)) else {
+            continue;
+        };
         let text = match thing {
             Thing::Device(index) => scene.device(index).map_or(String::new(), |device| {
                 let name = view.i18n.text(&device.name);
@@ -97,7 +95,9 @@ fn building_labels(view: &View, camera: (&Camera, &GlobalTransform), labels: &mu
             continue;
         }
         let Some(around) = thing_box(scene, thing) else { continue };
-        let Some((at, distance)) = project(camera, around.centre + Vec3::Y * (around.half.y + 2.0)) else { continue };
+        let Some((at, distance)) = project(camera, around.centre + Vec3::Y * (around.half.y + 2.0)) else {
+            continue;
+        };
         // Small in the picture: its name would be larger than itself.
         if around.half.length() / distance < 0.018 {
             continue;

@@ -53,7 +53,8 @@ pub fn cividis(share: f32) -> Color32 {
     let at = share.clamp(0.0, 1.0) * (STOPS.len() - 1) as f32;
     let i = (at as usize).min(STOPS.len() - 2);
     let t = at - i as f32;
-    let mix = |k: usize| (f32::from(STOPS[i][k]) + (f32::from(STOPS[i + 1][k]) - f32::from(STOPS[i][k])) * t) as u8;
+    let mix =
+        |k: usize| (f32::from(STOPS[i][k]) + (f32::from(STOPS[i + 1][k]) - f32::from(STOPS[i][k])) * t) as u8;
     Color32::from_rgb(mix(0), mix(1), mix(2))
 }
 
@@ -66,7 +67,8 @@ pub fn apply(ctx: &egui::Context) {
         visuals.window_fill = CARD;
         visuals.window_stroke = Stroke::new(1.0, LINE);
         visuals.window_corner_radius = CornerRadius::same(8);
-        visuals.window_shadow = Shadow { offset: [0, 6], blur: 18, spread: 0, color: Color32::from_black_alpha(110) };
+        visuals.window_shadow =
+            Shadow { offset: [0, 6], blur: 18, spread: 0, color: Color32::from_black_alpha(110) };
         visuals.popup_shadow = visuals.window_shadow;
         visuals.extreme_bg_color = Color32::from_rgb(0x10, 0x13, 0x17);
         visuals.faint_bg_color = CARD_RAISED;

@@ -262,12 +262,15 @@ fn roof_plant(b: &mut MeshBuilder, outline: &[[f64; 2]], height: f32, building: 
     let count = (((max[0] - min[0]) * (max[1] - min[1]) / 450.0) as u32).clamp(1, 8);
     for i in 0..count {
         let pick = |salt: u32| f64::from(scatter(building.id.as_str(), i * 17 + salt));
-        let place =
-            [min[0] + (max[0] - min[0]) * (0.2 + 0.6 * pick(1)), min[1] + (max[1] - min[1]) * (0.2 + 0.6 * pick(2))];
+        let place = [
+            min[0] + (max[0] - min[0]) * (0.2 + 0.6 * pick(1)),
+            min[1] + (max[1] - min[1]) * (0.2 + 0.6 * pick(2)),
+        ];
         if !super::geometry::contains(outline, place) {
             continue;
         }
-        let size = Vec3::new(2.2 + 2.0 * pick(3) as f32, 1.3 + 0.9 * pick(4) as f32, 2.0 + 1.4 * pick(5) as f32);
+        let size =
+            Vec3::new(2.2 + 2.0 * pick(3) as f32, 1.3 + 0.9 * pick(4) as f32, 2.0 + 1.4 * pick(5) as f32);
         b.block(at(place[0], place[1], f64::from(height)), size, tone::MACHINE.shade(0.92));
     }
 }

@@ -24,8 +24,8 @@ use bevy::{
 const SHADER: Handle<Shader> = uuid_handle!("5b0d7a3e-8d0e-4f8a-9f0a-5a0a4a1f0c11");
 /// Height above the ground: over roads and kerbs.
 const HEIGHT_M: f32 = 0.45;
-const THINNEST_M: f32 = 0.7;
-const WIDEST_M: f32 = 2.6;
+const THINNEST_M: f32 = 0.5;
+const WIDEST_M: f32 = 2.2;
 /// Below this a line counts as still.
 const STILL_KW: f64 = 0.5;
 
@@ -69,7 +69,8 @@ pub struct Flows {
     buffer: Handle<ShaderBuffer>,
     /// Largest expected flow by line.
     capacity_kw: Vec<f64>,
-    next_ms: i64,
+    /// When to compute again; `None` before the first time.
+    next_ms: Option<i64>,
 }
 
 pub struct FlowLinesPlugin;
@@ -105,7 +106,7 @@ pub fn spawn(
         tree: FlowTree::new(index),
         buffer,
         capacity_kw: (0..lines).map(|line| line_capacity_kw(index, line)).collect(),
-        next_ms: 0,
+        next_ms: None,
     });
 }
 
@@ -117,7 +118,8 @@ fn lines_mesh(index: &SceneIndex) -> Option<Mesh> {
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (number, line) in network.lines.iter().enumerate() {
         let (Some(from), Some(to)) = (place(&line.from), place(&line.to)) else { continue };
-        let route: Vec<[f64; 2]> = std::iter::once(from).chain(line.via.iter().copied()).chain([to]).collect();
+        let route: Vec<[f64; 2]> =
+            std::iter::once(from).chain(line.via.iter().copied()).chain([to]).collect();
         let first = positions.len() as u32;
         let mut length = 0.0;
         for (i, (left, right)) in offset_both_sides(&route, 1.0).into_iter().enumerate() {
@@ -154,14 +156,19 @@ fn update_flows(
     mut buffers: ResMut<Assets<ShaderBuffer>>,
 ) {
     let Some(mut flows) = flows else { return };
-    if model.values.changed().is_empty() || model.now.0 < flows.next_ms {
+    if flows.next_ms.is_some_and(|next| model.values.changed().is_empty() || model.now.0 < next) {
         return;
     }
-    flows.next_ms = model.now.0 + 1_000;
+    flows.next_ms = Some(model.now.0 + 1_000);
     let flows = &mut *flows;
     flows.tree.update(&model.values);
-    let lines: Vec<FlowLine> =
-        flows.tree.line_kw.iter().zip(&flows.capacity_kw).map(|(kw, capacity)| line_look(*kw, *capacity)).collect();
+    let lines: Vec<FlowLine> = flows
+        .tree
+        .line_kw
+        .iter()
+        .zip(&flows.capacity_kw)
+        .map(|(kw, capacity)| line_look(*kw, *capacity))
+        .collect();
     if let Some(mut buffer) = buffers.get_mut(&flows.buffer)
         && !lines.is_empty()
     {
@@ -181,7 +188,7 @@ fn line_look(kw: Option<f64>, capacity_kw: f64) -> FlowLine {
     let width = THINNEST_M + (WIDEST_M - THINNEST_M) * load;
     let tone = if kw > 0.0 { tone::CHARGING } else { tone::SOLAR };
     FlowLine {
-        colour: tone.with_alpha(0.95).to_vec4(),
+        colour: tone.with_alpha(0.88).to_vec4(),
         motion: Vec4::new(width / 2.0, kw.signum() as f32, 0.0, 0.0),
     }
 }

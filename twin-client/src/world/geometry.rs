@@ -247,9 +247,10 @@ pub fn triangulate(outline: &[[f64; 2]]) -> Vec<[usize; 3]> {
         let ear = (0..n).find(|&i| {
             let (a, b, c) = (rest[(i + n - 1) % n], rest[i], rest[(i + 1) % n]);
             cross(a, b, c) > 0.0
-                && rest.iter().filter(|&&p| p != a && p != b && p != c).all(|&p| {
-                    cross(a, b, p) < 0.0 || cross(b, c, p) < 0.0 || cross(c, a, p) < 0.0
-                })
+                && rest
+                    .iter()
+                    .filter(|&&p| p != a && p != b && p != c)
+                    .all(|&p| cross(a, b, p) < 0.0 || cross(b, c, p) < 0.0 || cross(c, a, p) < 0.0)
         });
         // Collinear corners make no ear; drop one and go on.
         let i = ear.unwrap_or_else(|| {

@@ -78,12 +78,7 @@ fn surroundings(b: &mut MeshBuilder) {
 /// The park's own plate, a hand's breadth above the land, like a model on its board.
 fn plate(b: &mut MeshBuilder, width: f32, depth: f32) {
     let (x, z) = (width / 2.0 + 12.0, depth / 2.0 + 12.0);
-    b.cuboid_faces(
-        Vec3::new(-x, SURROUNDINGS_Y, -z),
-        Vec3::new(x, 0.0, z),
-        tone::GROUND.linear(),
-        false,
-    );
+    b.cuboid_faces(Vec3::new(-x, SURROUNDINGS_Y, -z), Vec3::new(x, 0.0, z), tone::GROUND.linear(), false);
 }
 
 /// Dashed centre line, left out where another road crosses.
@@ -102,9 +97,10 @@ fn centre_dashes(b: &mut MeshBuilder, road: &Road, own: usize, roads: &[Road]) {
         let mut s = gap;
         while s + dash < length - gap {
             let (start, end) = (point(s), point(s + dash));
-            let crossed = roads.iter().enumerate().any(|(i, other)| {
-                i != own && (on_road(other, start, 2.5) || on_road(other, end, 2.5))
-            });
+            let crossed = roads
+                .iter()
+                .enumerate()
+                .any(|(i, other)| i != own && (on_road(other, start, 2.5) || on_road(other, end, 2.5)));
             if !crossed {
                 b.ribbon(&[start, end], 0.22, MARK_Y, tone::ROAD_MARK.linear());
             }
@@ -115,7 +111,9 @@ fn centre_dashes(b: &mut MeshBuilder, road: &Road, own: usize, roads: &[Road]) {
 
 /// Whether a point lies on a road or within `margin_m` of it.
 pub fn on_road(road: &Road, point: [f64; 2], margin_m: f64) -> bool {
-    road.centreline.windows(2).any(|leg| distance_to_leg(point, leg[0], leg[1]) < road.width_m / 2.0 + margin_m)
+    road.centreline
+        .windows(2)
+        .any(|leg| distance_to_leg(point, leg[0], leg[1]) < road.width_m / 2.0 + margin_m)
 }
 
 fn distance_to_leg(p: [f64; 2], a: [f64; 2], b: [f64; 2]) -> f64 {

@@ -43,7 +43,11 @@ pub fn lamp_meshes(scene: &Scene) -> Option<LampMeshes> {
             }
         }
     }
-    (!poles.is_empty()).then(|| LampMeshes { poles: poles.build(), heads: heads.build(), pools: pools.build() })
+    (!poles.is_empty()).then(|| LampMeshes {
+        poles: poles.build(),
+        heads: heads.build(),
+        pools: pools.build(),
+    })
 }
 
 /// One lamp; `inward` points over the road.
@@ -58,7 +62,11 @@ fn lamp(
     let over = Vec3::new(inward[0] as f32, 0.0, -inward[1] as f32);
     poles.frustum(base, POLE_M, 0.11, 0.06, 6, tone::STEEL_DARK.linear());
     let head = base + over * 1.1 + Vec3::Y * (POLE_M - 0.12);
-    poles.block(base + over * 0.55 + Vec3::Y * (POLE_M - 0.06), Vec3::new(0.1 + over.x.abs(), 0.08, 0.1 + over.z.abs()), tone::STEEL_DARK.linear());
+    poles.block(
+        base + over * 0.55 + Vec3::Y * (POLE_M - 0.06),
+        Vec3::new(0.1 + over.x.abs(), 0.08, 0.1 + over.z.abs()),
+        tone::STEEL_DARK.linear(),
+    );
     heads.block(head, Vec3::new(0.5, 0.12, 0.5), LinearRgba::WHITE);
     pool(pools, base + over * 2.0 + Vec3::Y * 0.2);
 }

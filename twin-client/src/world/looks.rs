@@ -67,7 +67,11 @@ impl Looks {
         let see_through = StandardMaterial { alpha_mode: AlphaMode::Blend, unlit: true, ..default() };
         Self {
             clay: materials.add(matt.clone()),
-            paint: materials.add(StandardMaterial { perceptual_roughness: 0.45, reflectance: 0.4, ..default() }),
+            paint: materials.add(StandardMaterial {
+                perceptual_roughness: 0.45,
+                reflectance: 0.4,
+                ..default()
+            }),
             water: materials.add(StandardMaterial {
                 base_color: tone::WATER.colour(),
                 perceptual_roughness: 0.18,
@@ -115,10 +119,8 @@ impl Looks {
                 base_color: tone::SELECTION.colour().with_alpha(0.9),
                 ..see_through.clone()
             }),
-            hover: materials.add(StandardMaterial {
-                base_color: Color::srgba(1.0, 1.0, 1.0, 0.75),
-                ..see_through
-            }),
+            hover: materials
+                .add(StandardMaterial { base_color: Color::srgba(1.0, 1.0, 1.0, 0.75), ..see_through }),
             charge_band: meshes.add(shapes::charge_band()),
             charger_light: meshes.add(shapes::charger_light()),
             puff: meshes.add(shapes::puff()),

@@ -98,7 +98,13 @@ fn rebuild(
     flow_lines::spawn(&mut commands, root, scene, &mut meshes, &mut flow_materials, &mut buffers);
 }
 
-fn spawn_site(commands: &mut Commands, root: Entity, looks: &Looks, meshes: &mut Assets<Mesh>, index: &SceneIndex) {
+fn spawn_site(
+    commands: &mut Commands,
+    root: Entity,
+    looks: &Looks,
+    meshes: &mut Assets<Mesh>,
+    index: &SceneIndex,
+) {
     let scene = &index.scene;
     let mut still = |mesh: Mesh, material: &Handle<StandardMaterial>, casts: bool| {
         let mut entity =
@@ -129,7 +135,11 @@ fn spawn_site(commands: &mut Commands, root: Entity, looks: &Looks, meshes: &mut
             MeshMaterial3d(looks.clay.clone()),
             Transform::from_translation(at(east, north, 0.0))
                 .with_rotation(Quat::from_rotation_y(pick(2) * std::f32::consts::TAU))
-                .with_scale(Vec3::new(height * (0.85 + 0.3 * pick(3)), height, height * (0.85 + 0.3 * pick(4)))),
+                .with_scale(Vec3::new(
+                    height * (0.85 + 0.3 * pick(3)),
+                    height,
+                    height * (0.85 + 0.3 * pick(4)),
+                )),
             ChildOf(root),
         ));
     }
@@ -165,7 +175,13 @@ fn spawn_buildings(
     }
 }
 
-fn spawn_pv(commands: &mut Commands, root: Entity, looks: &Looks, meshes: &mut Assets<Mesh>, index: &SceneIndex) {
+fn spawn_pv(
+    commands: &mut Commands,
+    root: Entity,
+    looks: &Looks,
+    meshes: &mut Assets<Mesh>,
+    index: &SceneIndex,
+) {
     for area in &index.scene.site.pv_areas {
         let Some(made) = pv::pv_meshes(area) else { continue };
         commands.spawn((Mesh3d(meshes.add(made.modules)), MeshMaterial3d(looks.pv.clone()), ChildOf(root)));

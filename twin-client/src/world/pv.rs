@@ -34,7 +34,11 @@ pub fn pv_meshes(area: &PvArea) -> Option<PvMeshes> {
         count += strip.modules * layout.stacked;
         layout.table(&strip, &mut modules, &mut frame);
     }
-    (!modules.is_empty()).then(|| PvMeshes { modules: modules.build(), frame: frame.build(), module_count: count })
+    (!modules.is_empty()).then(|| PvMeshes {
+        modules: modules.build(),
+        frame: frame.build(),
+        module_count: count,
+    })
 }
 
 /// The area in the rows' own frame: `u` along a row, `v` the way the modules face, horizontally.
@@ -63,11 +67,8 @@ impl<'a> Layout<'a> {
         let azimuth = area.azimuth_deg.to_radians();
         let v = [azimuth.sin(), azimuth.cos()];
         let u = [v[1], -v[0]];
-        let outline = area
-            .outline
-            .iter()
-            .map(|p| [p[0] * u[0] + p[1] * u[1], p[0] * v[0] + p[1] * v[1]])
-            .collect();
+        let outline =
+            area.outline.iter().map(|p| [p[0] * u[0] + p[1] * u[1], p[0] * v[0] + p[1] * v[1]]).collect();
         Self {
             area,
             u,

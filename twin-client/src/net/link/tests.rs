@@ -44,7 +44,7 @@ impl Bench {
         let config = LinkConfig { server: "http://park".into(), credentials, encoding: Encoding::Postcard };
         let mut bench =
             Self { link: Link::new(config, fake.clone()), fake, events: Vec::new(), now: 1_000_000 };
-        bench.link.start(Timestamp(bench.now), &mut |e| bench.events.push(e));
+        bench.link.start(&mut |e| bench.events.push(e));
         bench
     }
 
@@ -224,9 +224,12 @@ fn an_expired_token_is_renewed_and_the_request_repeated() {
     };
     assert_eq!(bearer.as_deref(), Some("a2"));
     bench.answer("/api/v1/alarms/al-1", 200, None, "null");
-    assert!(bench.events.iter().any(
-        |e| matches!(e, NetEvent::Notice(Notice { what: Asked::Acknowledge, error: None }))
-    ));
+    assert!(
+        bench
+            .events
+            .iter()
+            .any(|e| matches!(e, NetEvent::Notice(Notice { what: Asked::Acknowledge, error: None })))
+    );
     assert_eq!(bench.state(), LinkState::Live);
 }
 
@@ -265,10 +268,7 @@ fn stream_messages_are_passed_on_and_pongs_measured() {
         reason: None,
     };
     bench.say(&ServerMessage::Command(update));
-    assert!(matches!(
-        bench.events.last(),
-        Some(NetEvent::Stream { message: ServerMessage::Command(_), .. })
-    ));
+    assert!(matches!(bench.events.last(), Some(NetEvent::Stream { message: ServerMessage::Command(_), .. })));
     bench.now += 42;
     bench.say(&ServerMessage::Pong(1));
     assert!(matches!(bench.events.last(), Some(NetEvent::RoundTrip { ms: 42 })));

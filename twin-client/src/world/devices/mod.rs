@@ -77,7 +77,9 @@ impl Shape {
             (Rating::HeatPump { .. }, _) => Shape::HeatPump,
             (Rating::ThermalStore { .. }, _) => Shape::ThermalStore,
             (Rating::Boiler { .. }, _) => Shape::Boiler,
-            (Rating::StackMonitor { stack_height_m, .. }, _) => Shape::Stack { height_m: *stack_height_m as f32 },
+            (Rating::StackMonitor { stack_height_m, .. }, _) => {
+                Shape::Stack { height_m: *stack_height_m as f32 }
+            }
             (Rating::FeederMeter { .. }, _) => Shape::Substation,
             (Rating::GridMeter { .. }, _) => Shape::RingMainUnit,
             (Rating::WeatherStation {}, _) => Shape::WeatherMast,
@@ -136,13 +138,11 @@ pub fn spawn_device(
     let Some(device) = scene.devices.get(index as usize) else { return };
     let Some(shape) = Shape::of(scene, device) else { return };
     let [east, north, up] = device.position;
-    let place =
-        Transform::from_translation(at(east, north, up)).with_rotation(heading(device.heading_deg));
+    let place = Transform::from_translation(at(east, north, up)).with_rotation(heading(device.heading_deg));
     let mesh = looks.shape(shape, meshes);
     let tag = DeviceIndex(index);
-    let body = commands
-        .spawn((tag, Mesh3d(mesh), MeshMaterial3d(looks.clay.clone()), place, ChildOf(parent)))
-        .id();
+    let body =
+        commands.spawn((tag, Mesh3d(mesh), MeshMaterial3d(looks.clay.clone()), place, ChildOf(parent))).id();
     match shape {
         Shape::Container => {
             let start = Vec3::X * (-shapes::CHARGE_BAND.x / 2.0);
@@ -171,7 +171,8 @@ pub fn spawn_device(
                 Mesh3d(car),
                 MeshMaterial3d(looks.paint.clone()),
                 // Nose to the charger, in the bay in front of it.
-                Transform::from_xyz(0.0, 0.0, -3.3).with_rotation(Quat::from_rotation_y(std::f32::consts::PI)),
+                Transform::from_xyz(0.0, 0.0, -3.3)
+                    .with_rotation(Quat::from_rotation_y(std::f32::consts::PI)),
                 Visibility::Hidden,
                 ChildOf(body),
             ));
@@ -236,4 +237,5 @@ pub fn spawn_ring_main_units(
 }
 
 /// Paints of parked cars.
-pub const CAR_TONES: [tone::Tone; 4] = [tone::CAR_WHITE, tone::CAR_SILVER, tone::CAR_GRAPHITE, tone::CAR_BLUE];
+pub const CAR_TONES: [tone::Tone; 4] =
+    [tone::CAR_WHITE, tone::CAR_SILVER, tone::CAR_GRAPHITE, tone::CAR_BLUE];

@@ -144,7 +144,13 @@ pub fn rotor_offset(rotor_m: f32) -> f32 {
 pub fn turbine_rotor(rotor_m: f32) -> Mesh {
     let mut b = MeshBuilder::default();
     let hub = (rotor_m * 0.035).clamp(0.25, 1.8);
-    b.blob(Vec3::ZERO, Vec3::new(hub, hub, hub * 1.3), 0.0, tone::WALL_OFFICE.shade(0.85), tone::WALL_OFFICE.linear());
+    b.blob(
+        Vec3::ZERO,
+        Vec3::new(hub, hub, hub * 1.3),
+        0.0,
+        tone::WALL_OFFICE.shade(0.85),
+        tone::WALL_OFFICE.linear(),
+    );
     for i in 0..3 {
         b.transform = Transform::from_rotation(Quat::from_rotation_z(TAU * i as f32 / 3.0));
         // Chord and twist along the blade: root, widest point, tip.
@@ -219,7 +225,14 @@ pub fn stack(height_m: f32) -> Mesh {
         let tone = if i % 2 == 1 { tone::STACK_BAND } else { tone::CONCRETE };
         b.frustum(Vec3::Y * pair[0], pair[1] - pair[0], radius(pair[0]), radius(pair[1]), 20, tone.linear());
     }
-    b.frustum(Vec3::Y * (height_m - 0.02), 0.05, radius(height_m) * 0.75, radius(height_m) * 0.75, 20, tone::TYRE.linear());
+    b.frustum(
+        Vec3::Y * (height_m - 0.02),
+        0.05,
+        radius(height_m) * 0.75,
+        radius(height_m) * 0.75,
+        20,
+        tone::TYRE.linear(),
+    );
     b.build()
 }
 
@@ -253,7 +266,11 @@ pub fn ring_main_unit() -> Mesh {
     let mut b = MeshBuilder::default();
     b.block(Vec3::ZERO, Vec3::new(3.0, 0.2, 1.4), tone::CONCRETE.linear());
     for i in 0..3 {
-        b.block(Vec3::new(-0.9 + 0.9 * i as f32, 0.2, 0.0), Vec3::new(0.84, 1.75, 1.0), tone::MACHINE_GREEN.shade(0.95));
+        b.block(
+            Vec3::new(-0.9 + 0.9 * i as f32, 0.2, 0.0),
+            Vec3::new(0.84, 1.75, 1.0),
+            tone::MACHINE_GREEN.shade(0.95),
+        );
     }
     b.block(Vec3::Y * 1.95, Vec3::new(3.0, 0.1, 1.2), tone::MACHINE_GREEN.shade(0.75));
     b.build()
@@ -295,18 +312,54 @@ pub fn tree(kind: usize) -> Mesh {
     b.frustum(Vec3::ZERO, 0.4, 0.03, 0.02, 6, tone::TRUNK.linear());
     match kind % 4 {
         0 => {
-            b.blob(Vec3::new(0.0, 0.66, 0.0), Vec3::new(0.34, 0.34, 0.33), 0.1, dark.linear(), light.linear());
+            b.blob(
+                Vec3::new(0.0, 0.66, 0.0),
+                Vec3::new(0.34, 0.34, 0.33),
+                0.1,
+                dark.linear(),
+                light.linear(),
+            );
         }
         1 => {
-            b.blob(Vec3::new(-0.08, 0.6, 0.04), Vec3::new(0.28, 0.26, 0.27), 0.12, dark.shade(1.08), light.shade(1.05));
-            b.blob(Vec3::new(0.1, 0.76, -0.05), Vec3::new(0.24, 0.22, 0.24), 0.12, dark.shade(1.1), light.shade(1.1));
+            b.blob(
+                Vec3::new(-0.08, 0.6, 0.04),
+                Vec3::new(0.28, 0.26, 0.27),
+                0.12,
+                dark.shade(1.08),
+                light.shade(1.05),
+            );
+            b.blob(
+                Vec3::new(0.1, 0.76, -0.05),
+                Vec3::new(0.24, 0.22, 0.24),
+                0.12,
+                dark.shade(1.1),
+                light.shade(1.1),
+            );
         }
         2 => {
-            b.blob(Vec3::new(0.0, 0.58, 0.0), Vec3::new(0.22, 0.4, 0.22), 0.08, dark.shade(0.92), light.shade(0.95));
+            b.blob(
+                Vec3::new(0.0, 0.58, 0.0),
+                Vec3::new(0.22, 0.4, 0.22),
+                0.08,
+                dark.shade(0.92),
+                light.shade(0.95),
+            );
         }
         _ => {
-            b.blob(Vec3::new(0.0, 0.56, 0.0), Vec3::new(0.4, 0.24, 0.38), 0.12, dark.shade(1.05), light.linear());
-            b.blob(Vec3::new(0.02, 0.78, 0.0), Vec3::new(0.26, 0.2, 0.25), 0.1, dark.shade(1.12), light.shade(1.08));
+            b.blob(
+                Vec3::new(0.0, 0.56, 0.0),
+                Vec3::new(0.4, 0.24, 0.38),
+                0.12,
+                dark.shade(1.05),
+                light.linear(),
+            );
+            b.blob(
+                Vec3::new(0.02, 0.78, 0.0),
+                Vec3::new(0.26, 0.2, 0.25),
+                0.1,
+                dark.shade(1.12),
+                light.shade(1.08),
+            );
         }
     }
     b.build()
