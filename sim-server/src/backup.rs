@@ -29,7 +29,9 @@ pub(crate) async fn backup(args: &BackupArgs) -> anyhow::Result<()> {
     match DataFolder::hold(&args.data) {
         Ok(data) => {
             let saved = serve::SavedOptions::read(&data)?;
-            let (history, records) = serve::open_stores(&data, saved.database.as_deref()).await?;
+            let holder = format!("process {} making a backup", std::process::id());
+            let (history, records, _claim) =
+                serve::open_stores(&data, saved.database.as_deref(), &holder).await?;
             copy_stores(&history, &records, &into).await?;
             history.close().await?;
         }
@@ -91,7 +93,7 @@ pub(crate) async fn restore(args: &RestoreArgs) -> anyhow::Result<()> {
     let url = serve::records_url(&data, args.database.as_deref());
     Records::restore(&url, &args.from.join(RECORDS_COPY)).await.context("restoring the records")?;
     let options = serve::history_options(&data, args.database.as_deref());
-    History::restore(options, &args.from.join(HISTORY_COPY)).await.context("restoring the telemetry")?;
+    History::restore(&options, &args.from.join(HISTORY_COPY)).await.context("restoring the telemetry")?;
     for name in KEY_FILES {
         let from: PathBuf = args.from.join(name);
         if from.exists() {

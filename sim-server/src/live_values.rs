@@ -15,15 +15,19 @@ impl LiveValues for TwinValues {
     }
 
     fn is_online(&self, device: &DeviceId) -> bool {
-        self.0.is_online(device)
+        self.0.registry().get(device.as_str()).is_some_and(|entry| entry.is_online())
     }
 
     fn devices_online(&self) -> (u32, u32) {
-        self.0.devices_online()
+        let devices = self.0.registry().all();
+        let online = devices.iter().filter(|entry| entry.is_online()).count();
+        (u32::try_from(online).unwrap_or(u32::MAX), u32::try_from(devices.len()).unwrap_or(u32::MAX))
     }
 
     fn is_simulated(&self) -> bool {
-        let scene = self.0.scene();
-        scene.devices.iter().any(|device| self.0.origin(&device.id) == Some(Origin::Simulated))
+        let registry = self.0.registry();
+        self.0.scene().devices.iter().any(|device| {
+            registry.get(device.id.as_str()).is_some_and(|entry| entry.record.origin == Origin::Simulated)
+        })
     }
 }

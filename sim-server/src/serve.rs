@@ -10,7 +10,7 @@ use crate::{
 };
 use anyhow::{Context, bail};
 use history::{History, HistoryOptions};
-use records::Records;
+use records::{Claim, Records};
 use serde::{Deserialize, Serialize};
 use shared::{
     command::Issuer,
@@ -79,13 +79,16 @@ pub(crate) fn history_options(data: &DataFolder, database: Option<&str>) -> Hist
     }
 }
 
+/// Opens both stores for this process alone: the claim comes first, since it names the holder best.
 pub(crate) async fn open_stores(
     data: &DataFolder,
     database: Option<&str>,
-) -> anyhow::Result<(History, Records)> {
+    holder: &str,
+) -> anyhow::Result<(History, Records, Claim)> {
     let records = Records::open(&records_url(data, database)).await.context("opening the records")?;
+    let claim = records.claim(holder).await?;
     let history = History::open(history_options(data, database)).await.context("opening the telemetry")?;
-    Ok((history, records))
+    Ok((history, records, claim))
 }
 
 /// Binds a port, naming the option that changes it when it is taken.
@@ -113,8 +116,7 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     data.name_holder(&holder)?;
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder()?;
 
-    let (history, records) = open_stores(&data, args.database.as_deref()).await?;
-    let _claim = records.claim(&holder).await?;
+    let (history, records, _claim) = open_stores(&data, args.database.as_deref(), &holder).await?;
     SavedOptions { database: args.database.clone() }.write(&data)?;
     admin::ensure_admin(&records, &data, args.admin_password.as_deref(), now).await?;
 
@@ -139,22 +141,26 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let control_token = data_encoding::HEXLOWER.encode(&random_key()?);
     write_private(&data.path(control::TOKEN_FILE), control_token.as_bytes())?;
 
-    let state = api::ApiState::new(api::Parts {
+    let state = api::ApiState {
         twin: twin.clone(),
         history: history.clone(),
         records: records.clone(),
         vpp: vpp.clone(),
         energy: energy.clone(),
-        auth_key: data.key(TOKEN_KEY_FILE)?,
+        auth: api::Auth::new(&data.key(TOKEN_KEY_FILE)?),
         metrics: Arc::new(move || metrics.render()),
-        device_api: gateway::openapi(),
+        // What is served is already open: the stores, the listeners and the twin; the API asks the database itself.
+        readiness: Arc::new(Vec::new),
         clock,
-    });
-    let router = api::router(state).merge(gateway::device_router(twin.clone())).merge(control::router(
+        shutdown: shutdown.clone(),
+        options: api::ApiOptions::default(),
+    };
+    let further = gateway::device_router(twin.clone()).merge(control::router(
         control_token,
         history.clone(),
         records.clone(),
     ));
+    let router = api::router_described(state, further, gateway::openapi());
     spawn(&mut tasks, {
         let (stop, service) = (shutdown.clone(), router.into_make_service_with_connect_info::<SocketAddr>());
         async move { Ok(axum::serve(http, service).with_graceful_shutdown(stop.cancelled_owned()).await?) }

@@ -117,7 +117,7 @@ impl Server {
     /// All points of a series as (ms, value).
     pub async fn history(&self, device: &str, measurement: &str) -> anyhow::Result<Vec<(i64, f64)>> {
         let path = format!(
-            "/api/v1/devices/{device}/history?measurement={measurement}&from=0&to=4102444800000&limit=1000000"
+            "/api/v1/devices/{device}/history?measurement={measurement}&from=0&to=4102444800000&limit=100000"
         );
         let data = self.get(&path).await?;
         let points = data["points"].as_array().context("no points in the history")?;

@@ -36,7 +36,7 @@ async fn each_fault_over_http_is_named() -> anyhow::Result<()> {
     let day = 24 * 3_600_000;
     for (name, body, status, code) in [
         ("malformed JSON", b"{\"deviceId\":".to_vec(), 400, "MALFORMED_JSON"),
-        ("not an object", b"42".to_vec(), 400, "WRONG_TYPE"),
+        ("not an object", b"42".to_vec(), 400, "MISSING_FIELD"),
         ("wrong type", item("bad-test", now, json!({"power": [1]})), 422, "WRONG_TYPE"),
         ("NaN", item("bad-test", now, json!({"power": "NaN"})), 422, "NOT_FINITE"),
         ("unknown measurement", item("bad-test", now, json!({"mood": 1})), 422, "UNKNOWN_MEASUREMENT"),

@@ -113,10 +113,10 @@ async fn impossible_commands_name_what_is_wrong() -> anyhow::Result<()> {
     let good = set_power("bess-test", "x", 1.0, 60_000);
     for (change, status, field) in [
         (json!({"deviceId": "nobody"}), 404, "deviceId"),
-        (json!({"command": "explode"}), 422, "command"),
-        (json!({"parameters": {"power": "much"}}), 422, "power"),
-        (json!({"parameters": {"power": 1.0, "colour": "red"}}), 422, "colour"),
-        (json!({"parameters": {}}), 422, "power"),
+        (json!({"command": "explode"}), 400, "command"),
+        (json!({"parameters": {"power": "much"}}), 400, "power"),
+        (json!({"parameters": {"power": 1.0, "colour": "red"}}), 400, "colour"),
+        (json!({"parameters": {}}), 400, "power"),
         (json!({"commandId": "no spaces please"}), 400, "commandId"),
     ] {
         let mut body = good.clone();

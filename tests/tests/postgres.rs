@@ -14,10 +14,12 @@ async fn a_park_runs_on_postgresql() -> anyhow::Result<()> {
         return Ok(());
     };
     let folder = tempfile::tempdir()?;
+    // The database may have served an earlier run.
+    let id = format!("pg-test-{}", std::process::id());
     let data = folder.path().join("data");
     let server = Server::start(&data, &["--database", &url]).await?;
-    let secret = server.register("pg-test", "feeder-meter").await?;
-    let mut device = Device::new(server.mqtt, "pg-test", &secret);
+    let secret = server.register(&id, "feeder-meter").await?;
+    let mut device = Device::new(server.mqtt, &id, &secret);
     device.connected().await?;
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
     for tag in 0..100 {
@@ -34,6 +36,6 @@ async fn a_park_runs_on_postgresql() -> anyhow::Result<()> {
     .await??;
     assert!(log.contains(&format!("http://127.0.0.1:{}", server.http)), "the holder is not named: {log}");
     let server = server.kill_and_restart().await?;
-    assert_eq!(server.history("pg-test", "power").await?.len(), 100);
+    assert_eq!(server.history(&id, "power").await?.len(), 100);
     Ok(())
 }

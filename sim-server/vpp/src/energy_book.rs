@@ -12,7 +12,7 @@ use shared::{
     energy::{EnergyCurve, EnergySummary, EnergyTotals, PowerBalance},
     id::{DeviceId, MeasurementKey},
     telemetry::Provenance,
-    time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp},
+    time::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Timestamp},
     units::{EmissionIntensity, WattHours},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -152,8 +152,8 @@ impl EnergyBook {
         };
         let mut balance = PowerBalance {
             grid_kw: sum(Group::Grid),
-            pv_kw: -sum(Group::Pv),
-            wind_kw: -sum(Group::Wind),
+            pv_kw: 0.0 - sum(Group::Pv),
+            wind_kw: 0.0 - sum(Group::Wind),
             storage_kw: sum(Group::Storage),
             charging_kw: sum(Group::Charging),
             load_kw: sum(Group::Load),
@@ -185,7 +185,7 @@ impl EnergyBook {
             band,
             import_price_per_kwh: scene.tariff.price_per_kwh(band),
             tariff_is_example: scene.tariff.example,
-            emission_factor: scene.park.emission.clone(),
+            emission_factor: (&scene.park.emission).into(),
             devices_online,
             devices_total,
         }
@@ -285,7 +285,7 @@ impl EnergyBook {
             let mut start = from.0;
             while start < to.0 {
                 match cache.get(&start) {
-                    Some((row, read_at)) if self.is_good(start, *read_at, now) => {
+                    Some((row, read_at)) if self.is_good(start, row, *read_at, now) => {
                         known.insert(start, *row);
                     }
                     _ => match missing.last_mut() {
@@ -315,13 +315,14 @@ impl EnergyBook {
         Ok(known)
     }
 
-    /// How long a row stays good: the youngest are still being written, and a fresh start may be back-filling.
-    fn is_good(&self, start: i64, read_at: Timestamp, now: Timestamp) -> bool {
+    /// How long a row stays good: the youngest are still being written, an empty one may be about to be back-filled.
+    fn is_good(&self, start: i64, row: &Row, read_at: Timestamp, now: Timestamp) -> bool {
         let age = now.since(read_at);
-        if now.0 - start < HOUR_MS {
+        let freshly_opened = now.since(self.inner.opened) < 15 * MINUTE_MS;
+        if freshly_opened && row.iter().all(Option::is_none) {
+            age < 5 * SECOND_MS
+        } else if freshly_opened || now.0 - start < HOUR_MS {
             age < MINUTE_MS
-        } else if now.since(self.inner.opened) < 15 * MINUTE_MS {
-            age < 2 * MINUTE_MS
         } else {
             age < 6 * HOUR_MS
         }
