@@ -38,6 +38,8 @@ struct Head {
     readings: Vec<Reading>,
     first_sequence: u64,
     last_sequence: u64,
+    /// The oldest instant in `readings`.
+    oldest: Timestamp,
     state: SeriesState,
     newest: Option<Reading>,
 }
@@ -62,7 +64,6 @@ pub(crate) enum Pick {
     Through(u64),
     /// The largest, until heads take no more than this.
     DownToBytes(usize),
-    All,
 }
 
 pub(crate) struct Heads {
@@ -110,8 +111,9 @@ impl Heads {
                 continue;
             }
             if head.readings.is_empty() {
-                head.first_sequence = sequence;
+                (head.first_sequence, head.oldest) = (sequence, reading.timestamp);
             }
+            head.oldest = head.oldest.min(reading.timestamp);
             head.last_sequence = sequence;
             let capacity = head.readings.capacity();
             head.readings.push(reading);
@@ -134,6 +136,7 @@ impl Heads {
             let before = head.readings.len();
             head.readings.retain(|r| r.timestamp >= cutoff);
             removed += before - head.readings.len();
+            head.oldest = head.readings.iter().map(|r| r.timestamp).min().unwrap_or_default();
             // At replay, storage may know what was written after the deletion.
             if head.state.sealed_through < sequence {
                 head.state.newest = head.state.newest.filter(|r| r.timestamp >= cutoff);
@@ -170,7 +173,7 @@ impl Heads {
             let wanted = match pick {
                 Pick::Full => head.readings.len() >= self.seal_points,
                 Pick::Through(sequence) => head.first_sequence <= sequence,
-                Pick::DownToBytes(_) | Pick::All => true,
+                Pick::DownToBytes(_) => true,
             };
             if head.readings.is_empty() || !wanted || self.sealing.contains_key(id) {
                 continue;
@@ -228,16 +231,20 @@ impl Heads {
         self.heads.iter().enumerate().filter_map(|(i, head)| Some((SeriesId(i as u32), head.newest?)))
     }
 
-    /// The oldest and newest instant in memory.
-    pub(crate) fn time_range(&self) -> Option<(Timestamp, Timestamp)> {
-        let heads = self.heads.iter().map(|h| &h.readings);
-        let all = heads.chain(self.sealing.values().map(|s| &*s.readings)).flatten().map(|r| r.timestamp);
-        all.fold(None, |range, t| {
-            let (oldest, newest) = range.unwrap_or((t, t));
-            Some((oldest.min(t), newest.max(t)))
-        })
+    /// The oldest instant in heads.
+    pub(crate) fn oldest(&self) -> Option<Timestamp> {
+        let heads = self.heads.iter().filter(|h| !h.readings.is_empty()).map(|h| h.oldest);
+        heads.chain(self.sealing.values().flat_map(|s| s.readings.iter().map(|r| r.timestamp))).min()
     }
 
+    /// The newest instant of all, in heads or in blocks.
+    pub(crate) fn newest(&self) -> Option<Timestamp> {
+        self.heads.iter().filter_map(|h| h.newest).map(|r| r.timestamp).max()
+    }
+
+    pub(crate) fn applied_through(&self) -> u64 {
+        self.applied_through
+    }
     pub(crate) fn points(&self) -> usize {
         self.points
     }

@@ -8,7 +8,7 @@ use crate::{
     options::HistoryOptions,
     query::open_block,
     store::{Batch, SqliteStore, Store},
-    wal::sync_folder,
+    wal::{create_folder, sync_folder},
     writer::Job,
 };
 use shared::time::Timestamp;
@@ -49,7 +49,7 @@ fn trim(block: &Block, cutoff: Timestamp) -> Result<Block, HistoryError> {
 /// Copies the store into an empty or new folder: everything acknowledged before the call, nothing half. The copy is a store on
 /// SQLite files, whatever the original is on, and opens as such.
 pub(crate) async fn backup(core: &Core, into: &Path) -> Result<(), HistoryError> {
-    fs::create_dir_all(into).map_err(io_at("creating", into))?;
+    create_folder(into).map_err(io_at("creating", into))?;
     if fs::read_dir(into).map_err(io_at("listing", into))?.next().is_some() {
         return Err(HistoryError::BadRequest(format!("the backup folder {} is not empty", into.display())));
     }
@@ -93,7 +93,7 @@ async fn copy_log(core: &Core, into: &Path) -> Result<(), HistoryError> {
     let segments = segments.await.map_err(|_| AppendError::Closed)??;
     let (disk, folder) = (core.disk.clone(), into.join(LOG_FOLDER));
     let copy = tokio::task::spawn_blocking(move || {
-        fs::create_dir_all(&folder).map_err(io_at("creating", &folder))?;
+        create_folder(&folder).map_err(io_at("creating", &folder))?;
         for segment in segments.into_iter().filter(|s| s.last_sequence > 0) {
             let name = segment.file_name();
             let path = folder.join(&name);
@@ -125,7 +125,7 @@ pub(crate) async fn restore(options: &HistoryOptions, from: &Path) -> Result<(),
     } else {
         copy_files(from, folder, |name| name.starts_with("history") && name.ends_with(".db"))?;
     }
-    fs::create_dir_all(&log).map_err(io_at("creating", &log))?;
+    create_folder(&log).map_err(io_at("creating", &log))?;
     copy_files(&from.join(LOG_FOLDER), &log, |name| name.ends_with(".log"))?;
     sync_folder(folder).map_err(io_at("syncing", folder))
 }

@@ -10,12 +10,12 @@ use crate::{
     seal::{self, Sealer},
     series::Registry,
     store::{Batch, PostgresStore, SqliteStore, Store},
-    wal::{Disk, StdDisk, Wal},
+    wal::{Disk, StdDisk, Wal, create_folder},
     writer::{Queue, Writer},
 };
 use parking_lot::{Mutex, RwLock};
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{File, OpenOptions, TryLockError},
     io::{Read, Write},
     path::Path,
     sync::{Arc, atomic::AtomicBool},
@@ -40,7 +40,7 @@ pub(crate) async fn open_store(options: &HistoryOptions) -> Result<Store, Histor
 
 /// Takes the folder for this process.
 pub(crate) fn lock(folder: &Path) -> Result<File, HistoryError> {
-    fs::create_dir_all(folder).map_err(io_at("creating", folder))?;
+    create_folder(folder).map_err(io_at("creating", folder))?;
     let path = folder.join(LOCK_FILE);
     let mut file = OpenOptions::new()
         .read(true)

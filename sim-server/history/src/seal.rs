@@ -33,35 +33,36 @@ impl Sealer {
         Self { named, last_block_id, picked: Vec::new(), batch: None }
     }
 
-    /// Seals what is due: full heads, what keeps the log too long, what takes too much memory.
-    pub(crate) async fn seal_due(&mut self, core: &Core) -> Result<(), HistoryError> {
+    /// Seals some of what is due, and says whether there may be more: what takes too much memory first, then what keeps the
+    /// log too long, then full heads.
+    pub(crate) async fn seal_due(&mut self, core: &Core) -> Result<bool, HistoryError> {
         self.finish(core).await?;
-        while !core.is_closed() {
-            let log = *core.log.lock();
-            let (bytes, full) = {
-                let heads = core.heads.read();
-                (heads.bytes(), heads.full())
-            };
-            let sealed = if bytes > core.options.memory_bytes / 2 {
-                self.seal(core, Pick::DownToBytes(core.options.memory_bytes / 4)).await?
-            } else if let Some(sequence) = log.seal_through {
-                self.seal(core, Pick::Through(sequence)).await?
-            } else if full > 0 {
-                self.seal(core, Pick::Full).await?
-            } else {
-                false
-            };
-            self.drop_log(core).await?;
-            if !sealed {
+        let through = core.log.lock().seal_through;
+        let (bytes, full) = {
+            let heads = core.heads.read();
+            (heads.bytes(), heads.full())
+        };
+        let due = [
+            (bytes > core.options.memory_bytes / 2)
+                .then_some(Pick::DownToBytes(core.options.memory_bytes / 4)),
+            through.map(Pick::Through),
+            (full > 0).then_some(Pick::Full),
+        ];
+        let mut sealed = false;
+        for pick in due.into_iter().flatten() {
+            sealed = self.seal(core, pick).await?;
+            if sealed {
                 break;
             }
         }
-        Ok(())
+        self.drop_log(core).await?;
+        Ok(sealed)
     }
 
     /// Seals everything that was durable when it was called.
     pub(crate) async fn seal_all(&mut self, core: &Core) -> Result<(), HistoryError> {
-        while self.seal(core, Pick::All).await? {}
+        let now = core.heads.read().applied_through();
+        while self.seal(core, Pick::Through(now)).await? {}
         self.drop_log(core).await
     }
 
@@ -184,10 +185,16 @@ pub(crate) async fn run(core: &Core) {
         if core.is_closed() {
             return;
         }
-        let result = core.sealer.lock().await.seal_due(core).await;
+        // The right to seal is given back after each batch: deletions and backups get their turn.
+        let result = loop {
+            match core.sealer.lock().await.seal_due(core).await {
+                Ok(true) if !core.is_closed() => continue,
+                other => break other,
+            }
+        };
         note(core, result.as_ref().err());
         retry = match (result, retry) {
-            (Ok(()), _) => None,
+            (Ok(_), _) => None,
             (Err(_), None) => Some(RETRY_FIRST),
             (Err(_), Some(last)) => Some((last * 2).min(RETRY_LAST)),
         };

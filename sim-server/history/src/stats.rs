@@ -36,12 +36,10 @@ pub(crate) async fn stats(core: &Core) -> HistoryStats {
     let total = |of: fn(&crate::store::MonthTotals) -> i64| -> u64 {
         months.values().map(|t| u64::try_from(of(t)).unwrap_or(0)).sum()
     };
-    let (unsealed, memory_bytes, in_memory) = {
+    let (unsealed, memory_bytes, oldest, newest) = {
         let heads = core.heads.read();
-        (heads.points() as u64, heads.bytes() as u64, heads.time_range())
+        (heads.points() as u64, heads.bytes() as u64, heads.oldest(), heads.newest())
     };
-    let stored = months.values().map(|t| (t.oldest, t.newest));
-    let range = stored.chain(in_memory).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
     HistoryStats {
         points: total(|t| t.points) + unsealed,
         series: core.registry.count() as u64,
@@ -52,8 +50,8 @@ pub(crate) async fn stats(core: &Core) -> HistoryStats {
         unsealed_points: unsealed,
         memory_bytes,
         queued_points: core.queue.points() as u64,
-        oldest: range.map(|r| r.0),
-        newest: range.map(|r| r.1),
+        oldest: months.values().map(|t| t.oldest).chain(oldest).min(),
+        newest,
         seal_fault: core.seal_fault.lock().clone(),
         open_report: core.report.clone(),
     }

@@ -10,7 +10,7 @@ use crate::{
     block::Block,
     error::{HistoryError, database_at, io_at},
     month::Month,
-    wal::sync_folder,
+    wal::{create_folder, sync_folder},
 };
 use parking_lot::RwLock;
 use shared::time::Timestamp;
@@ -103,7 +103,7 @@ pub(crate) struct SqliteStore {
 
 impl SqliteStore {
     pub(crate) async fn open(folder: &Path) -> Result<SqliteStore, HistoryError> {
-        fs::create_dir_all(folder).map_err(io_at("creating", folder))?;
+        create_folder(folder).map_err(io_at("creating", folder))?;
         let catalog = File::open(folder, CATALOG.to_owned());
         let mut db = catalog.connection().await?;
         migrate(&mut db, sql::catalog_schema("REAL")).await.map_err(catalog.at("migrating"))?;

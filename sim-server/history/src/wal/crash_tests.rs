@@ -273,7 +273,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig { cases: 2 * ProptestConfig::default().cases, ..ProptestConfig::default() })]
     #[test]
     fn whatever_the_disk_does_acknowledged_records_survive(steps in prop::collection::vec(step(), 1..60)) {
         let mut disk = FaultDisk::default();

@@ -38,12 +38,23 @@ pub struct StdDisk {
 impl StdDisk {
     /// Creates the folder when there is none.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        if let Some(parent) = folder.parent().filter(|p| !p.as_os_str().is_empty()) {
-            sync_folder(parent)?;
-        }
+        create_folder(folder)?;
         Ok(Self { folder: folder.to_owned() })
     }
+}
+
+/// Creates a folder and what is missing above it, durably: a folder whose name is lost takes all that is in it along.
+pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder.parent().unwrap_or(Path::new(""));
+    create_folder(parent)?;
+    match fs::create_dir(folder) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
+    sync_folder(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
 }
 
 /// Makes the names in a folder durable.

@@ -21,8 +21,8 @@ mod log;
 mod recover;
 mod segment;
 
-pub(crate) use disk::sync_folder;
 pub use disk::{Disk, DiskFile, StdDisk};
+pub(crate) use disk::{create_folder, sync_folder};
 pub(crate) use log::{Segment, Wal, WalError};
 pub use recover::{Damage, OpenReport, TornTail};
 
