@@ -4,6 +4,7 @@
 
 use crate::noise::Noise;
 use shared::{
+    id::MeasurementKey,
     telemetry::{DataMessage, Sent},
     time::{MINUTE_MS, SECOND_MS},
 };
@@ -15,7 +16,7 @@ pub struct Faults {
     pub drop_outs: f64,
     /// Share of five-minute spells in which it repeats what it said before.
     pub stuck: f64,
-    /// Share of reports in which one value is far off.
+    /// Share of reports in which one gauge is far off; registers and states are not hit.
     pub spikes: f64,
     /// How wrong clocks are at most, s.
     pub clock_skew_s: f64,
@@ -28,16 +29,18 @@ pub struct FaultyDevice {
     faults: Faults,
     noise: Noise,
     skew_ms: i64,
-    last: Option<Vec<(shared::id::MeasurementKey, Sent)>>,
+    gauges: Vec<MeasurementKey>,
+    last: Option<Vec<(MeasurementKey, Sent)>>,
 }
 
 const STUCK_SPELL_MS: i64 = 5 * MINUTE_MS;
 
 impl FaultyDevice {
-    pub fn new(faults: Faults, device: &str) -> Self {
+    /// `gauges` are the measurements that may spike.
+    pub fn new(faults: Faults, device: &str, gauges: Vec<MeasurementKey>) -> Self {
         let noise = Noise::new(faults.seed, device).of("faults");
         let skew_s = (2.0 * noise.of("skew").constant() - 1.0) * faults.clock_skew_s;
-        Self { faults, noise, skew_ms: (skew_s * SECOND_MS as f64) as i64, last: None }
+        Self { faults, noise, skew_ms: (skew_s * SECOND_MS as f64) as i64, gauges, last: None }
     }
 
     /// What the device really says of what it measured; `None` while it is silent.
@@ -55,9 +58,11 @@ impl FaultyDevice {
                 }
             }
         }
-        if self.noise.of("spike").slot(at) < self.faults.spikes && !message.data.is_empty() {
-            let which = (self.noise.of("which").slot(at) * message.data.len() as f64) as usize;
-            if let Some((_, Sent::Number(value))) = message.data.get_mut(which) {
+        if self.noise.of("spike").slot(at) < self.faults.spikes {
+            let which = (self.noise.of("which").slot(at) * self.gauges.len() as f64) as usize;
+            let hit = self.gauges.get(which);
+            if let Some((_, Sent::Number(value))) = message.data.iter_mut().find(|(key, _)| Some(key) == hit)
+            {
                 *value = if *value == 0.0 { 9_999.0 } else { *value * 50.0 };
             }
         }
@@ -76,13 +81,17 @@ mod tests {
             .map(|second| DataMessage {
                 device_id: "a".parse().unwrap(),
                 timestamp: Timestamp(1_780_000_000_000 + second * SECOND_MS),
-                data: vec![("power".parse().unwrap(), Sent::Number(1.0 + second as f64))],
+                data: vec![
+                    ("power".parse().unwrap(), Sent::Number(1.0 + second as f64)),
+                    ("status".parse().unwrap(), Sent::Number(1.0)),
+                ],
             })
             .collect()
     }
 
     fn said(faults: Faults) -> Vec<DataMessage> {
-        let mut device = FaultyDevice::new(Faults { seed: 3, ..faults }, "a");
+        let gauges = vec!["power".parse().unwrap()];
+        let mut device = FaultyDevice::new(Faults { seed: 3, ..faults }, "a", gauges);
         messages().into_iter().filter_map(|m| device.distort(m)).collect()
     }
 
@@ -105,6 +114,7 @@ mod tests {
         let spiky = said(Faults { spikes: 0.01, ..Faults::default() });
         let off = spiky.iter().zip(messages()).filter(|(a, b)| a.data != b.data).count() as f64;
         assert!((0.005..0.015).contains(&(off / all)), "{off}");
+        assert!(spiky.iter().all(|message| message.data[1].1 == Sent::Number(1.0)), "states do not spike");
 
         let skewed = said(Faults { clock_skew_s: 30.0, ..Faults::default() });
         let shift = skewed[0].timestamp.since(messages()[0].timestamp);

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use fleet::options::Options;
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +14,7 @@ async fn main() -> ExitCode {
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()),
         )
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone());

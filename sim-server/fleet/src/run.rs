@@ -15,8 +15,9 @@ use crate::{
 use anyhow::{Context, bail};
 use shared::{
     command::{CommandAck, CommandDelivery},
-    id::DeviceId,
+    id::{DeviceId, MeasurementKey},
     scene::Scene,
+    thing_model::MeasurementKind,
     time::{DAY_MS, Timestamp},
 };
 use std::{
@@ -87,10 +88,11 @@ pub async fn run(
     let mut links = JoinSet::new();
     let mut reporters = Vec::with_capacity(ids.len());
     let roles: Vec<_> = (0..ids.len()).map(|at| world.role(at)).collect();
+    let gauges: Vec<_> = (0..ids.len()).map(|at| gauges_of(&world, at)).collect();
     let world: SharedWorld = Arc::new(Mutex::new(world));
-    for (at, (device, secret)) in ids.iter().zip(secrets).enumerate() {
+    for (at, ((device, secret), gauges)) in ids.iter().zip(secrets).zip(gauges).enumerate() {
         let (outbox, inbox) = mpsc::channel(OUTBOX);
-        let fault = FaultyDevice::new(faults, device.as_str());
+        let fault = FaultyDevice::new(faults, device.as_str(), gauges);
         reporters.push(Reporter::new(outbox, fault, roles[at], rate_ms, at));
         let link_options = LinkOptions {
             device: device.clone(),
@@ -172,6 +174,11 @@ async fn live(
         clock.run().await;
     }
     Ok(())
+}
+
+fn gauges_of(world: &World, at: usize) -> Vec<MeasurementKey> {
+    let measurements = world.model(at).map_or(&[][..], |model| &model.measurements);
+    measurements.iter().filter(|m| m.kind == MeasurementKind::Gauge).map(|m| m.key.clone()).collect()
 }
 
 fn tell_unproduced(world: &World) {
