@@ -1,1 +1,39 @@
-//! Protocols in, commands out: MQTT and device HTTP
+//! Protocols in, commands out.
+//!
+//! Whatever a device speaks ends up as one thing: a payload on a [`Channel`], from a known [`twin::Sender`], handed to the
+//! twin. Whatever the twin answers goes back in the device's own protocol, and nothing is acknowledged before the
+//! twin says it is on disk:
+//!
+//! ```text
+//! MQTT 3.1.1 / 5   mqtt::session (pure) ─┐
+//! external broker  upstream              ├─ ingest::hand_over ─→ twin ─→ Verdict ─→ PUBACK, reason code, errors topic, HTTP status
+//! HTTP             http                  ┘
+//! commands         twin.connect(device) ─→ deliveries ─→ device/{id}/control
+//! ```
+//!
+//! - [`serve_mqtt`]: the endpoint devices connect to.
+//! - [`run_upstream`]: the same through somebody else's broker.
+//! - [`device_router`]: the HTTP routes devices use; [`openapi`] describes them.
+
+mod clock;
+mod ingest;
+mod report;
+mod topic;
+
+pub mod http;
+pub mod mqtt;
+pub mod upstream;
+
+pub use http::{device_router, openapi};
+pub use ingest::Channel;
+pub use mqtt::{MqttOptions, serve_mqtt};
+pub use upstream::{UpstreamOptions, run_upstream};
+
+/// Why a gateway could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    #[error("cannot read the MQTT listener's address: {0}")]
+    Listener(#[source] std::io::Error),
+    #[error("upstream broker URL {url:?}: {reason}")]
+    UpstreamUrl { url: String, reason: String },
+}

@@ -1,0 +1,281 @@
+//! One connection to the broker, from CONNECT to its loss.
+
+use super::UpstreamOptions;
+use crate::{
+    clock,
+    ingest::{self, Channel, Verdict},
+    report, topic,
+};
+use futures::{
+    FutureExt, StreamExt,
+    future::BoxFuture,
+    stream::{self, BoxStream, FuturesOrdered, SelectAll},
+};
+use metrics::Gauge;
+use rumqttc::{
+    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions as ClientOptions, Outgoing, Packet, Publish,
+    QoS, SubscribeFilter, SubscribeReasonCode,
+};
+use shared::{
+    command::CommandDelivery,
+    id::{CommandId, DeviceId},
+};
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    time::Duration,
+};
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use twin::{Sender, Twin};
+
+const TOPICS: [&str; 3] = ["device/+/data", "device/+/event", "device/+/control/ack"];
+/// Events between the protocol's task and ours.
+const EVENTS: usize = 256;
+/// Commands the broker has not acknowledged.
+const COMMANDS_IN_FLIGHT: usize = 64;
+/// Payloads already taken may still reach the disk this long after shutdown.
+const LAST_JOBS: Duration = Duration::from_secs(10);
+
+/// Why a link ended.
+pub(super) enum Ended {
+    Shutdown,
+    Lost { why: String, was_connected: bool },
+}
+
+/// Something the twin was asked to do, done.
+enum Done {
+    Judged {
+        publish: Publish,
+        device: DeviceId,
+        verdict: Verdict,
+    },
+    /// Not for us: acknowledged so that the broker forgets it.
+    Foreign {
+        publish: Publish,
+    },
+    Noted,
+}
+
+pub(super) struct Link<'a> {
+    twin: &'a Twin,
+    window: usize,
+    client: AsyncClient,
+    events: mpsc::Receiver<Result<Event, ConnectionError>>,
+    _protocol: AbortOnDropHandle<()>,
+    jobs: FuturesOrdered<BoxFuture<'static, Done>>,
+    /// `None` once another connection of the device took over.
+    commands: SelectAll<BoxStream<'static, (DeviceId, Option<CommandDelivery>)>>,
+    /// Commands handed to the client, until it says under which packet id they left.
+    requested: VecDeque<CommandId>,
+    in_flight: HashMap<u16, CommandId>,
+    was_connected: bool,
+}
+
+impl<'a> Link<'a> {
+    pub(super) fn new(client: ClientOptions, twin: &'a Twin, options: &UpstreamOptions) -> Self {
+        // Never waited on: acknowledgements are as many as the broker's window, commands as many as ours.
+        let requests = options.window + EVENTS + 65_536;
+        let (client, protocol) = AsyncClient::new(client, requests);
+        let (events_in, events) = mpsc::channel(EVENTS);
+        Self {
+            twin,
+            window: options.window.max(1),
+            client,
+            events,
+            _protocol: AbortOnDropHandle::new(tokio::spawn(run_protocol(protocol, events_in))),
+            jobs: FuturesOrdered::new(),
+            commands: SelectAll::new(),
+            requested: VecDeque::new(),
+            in_flight: HashMap::new(),
+            was_connected: false,
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        devices: &mut BTreeSet<DeviceId>,
+        connected: &Gauge,
+        shutdown: &CancellationToken,
+    ) -> Ended {
+        loop {
+            let takes_events = self.jobs.len() < self.window;
+            let takes_commands =
+                !self.commands.is_empty() && self.requested.len() + self.in_flight.len() < COMMANDS_IN_FLIGHT;
+            let step = tokio::select! {
+                () = shutdown.cancelled() => {
+                    self.finish(devices).await;
+                    return Ended::Shutdown;
+                }
+                Some(done) = self.jobs.next(), if !self.jobs.is_empty() => self.on_done(done, devices),
+                event = self.events.recv(), if takes_events => match event {
+                    Some(Ok(event)) => self.on_event(event, devices, connected),
+                    Some(Err(error)) => Err(error.to_string()),
+                    None => Err("the protocol task ended".to_owned()),
+                },
+                Some((device, delivery)) = self.commands.next(), if takes_commands => match delivery {
+                    Some(delivery) => self.deliver(&device, &delivery),
+                    None => {
+                        // Its next payload through the broker brings it back here.
+                        devices.remove(&device);
+                        Ok(())
+                    }
+                },
+            };
+            if let Err(why) = step {
+                return Ended::Lost { why, was_connected: self.was_connected };
+            }
+        }
+    }
+
+    fn on_event(
+        &mut self,
+        event: Event,
+        devices: &BTreeSet<DeviceId>,
+        connected: &Gauge,
+    ) -> Result<(), String> {
+        match event {
+            Event::Incoming(Packet::ConnAck(_)) => {
+                let filters = TOPICS.map(|t| SubscribeFilter::new(t.to_owned(), QoS::AtLeastOnce));
+                self.client.try_subscribe_many(filters).map_err(|e| e.to_string())
+            }
+            Event::Incoming(Packet::SubAck(answer)) => {
+                let refused = |code: &SubscribeReasonCode| matches!(code, SubscribeReasonCode::Failure);
+                if let Some(at) = answer.return_codes.iter().position(refused) {
+                    let topic = TOPICS.get(at).copied().unwrap_or("a topic");
+                    return Err(format!("the broker refuses the subscription to {topic}"));
+                }
+                tracing::info!("upstream broker connected");
+                self.was_connected = true;
+                connected.set(1.0);
+                for device in devices {
+                    self.listen_for_commands(device);
+                }
+                Ok(())
+            }
+            Event::Incoming(Packet::Publish(publish)) => {
+                self.hand_over(publish);
+                Ok(())
+            }
+            Event::Outgoing(Outgoing::Publish(packet_id)) if packet_id != 0 => {
+                if let Some(id) = self.requested.pop_front() {
+                    self.in_flight.insert(packet_id, id);
+                }
+                Ok(())
+            }
+            Event::Incoming(Packet::PubAck(ack)) => {
+                if let Some(id) = self.in_flight.remove(&ack.pkid) {
+                    let twin = self.twin.clone();
+                    let noted = async move {
+                        twin.command_sent(&id, clock::now()).await;
+                        Done::Noted
+                    };
+                    self.jobs.push_back(noted.boxed());
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn hand_over(&mut self, publish: Publish) {
+        let known = topic::parse_published(&publish.topic)
+            .and_then(|(id, channel)| Some((id.parse::<DeviceId>().ok()?, channel)));
+        let job = match known {
+            Some((device, channel)) => judged(self.twin.clone(), device, channel, publish).boxed(),
+            None => {
+                metrics::counter!("park_upstream_refused_total", "code" => "UNKNOWN_TOPIC").increment(1);
+                std::future::ready(Done::Foreign { publish }).boxed()
+            }
+        };
+        metrics::counter!("park_upstream_messages_total").increment(1);
+        self.jobs.push_back(job);
+    }
+
+    fn on_done(&mut self, done: Done, devices: &mut BTreeSet<DeviceId>) -> Result<(), String> {
+        let (publish, faults) = match done {
+            Done::Noted => return Ok(()),
+            Done::Foreign { publish } => (publish, Vec::new()),
+            // Not acknowledged: the broker sends it again on the next connection.
+            Done::Judged { verdict: Verdict::NotStored(refusal), .. } => {
+                return Err(format!("not stored: {}", refusal.message));
+            }
+            Done::Judged { publish, device, verdict: Verdict::Kept { faults } } => {
+                if !devices.contains(&device) {
+                    self.listen_for_commands(&device);
+                    devices.insert(device);
+                }
+                (publish, faults)
+            }
+            Done::Judged { publish, verdict: Verdict::Refused { faults, .. }, .. } => (publish, faults),
+        };
+        if !faults.is_empty()
+            && let Some((id, _)) = topic::parse_published(&publish.topic)
+            && let Ok(device) = id.parse()
+        {
+            let payload = report::errors_json(&publish.topic, None, &faults);
+            let sent = self.client.try_publish(topic::errors(&device), QoS::AtMostOnce, false, payload);
+            if let Err(error) = sent {
+                tracing::debug!(%error, "error report not sent upstream");
+            }
+        }
+        self.client.try_ack(&publish).map_err(|e| e.to_string())
+    }
+
+    fn listen_for_commands(&mut self, device: &DeviceId) {
+        let link = self.twin.connect(device, clock::now());
+        let commands = stream::unfold((device.clone(), Some(link)), |(device, link)| async move {
+            let mut link = link?;
+            let delivery = link.deliveries.recv().await;
+            let link = delivery.is_some().then_some(link);
+            Some(((device.clone(), delivery), (device, link)))
+        });
+        self.commands.push(commands.boxed());
+    }
+
+    fn deliver(&mut self, device: &DeviceId, delivery: &CommandDelivery) -> Result<(), String> {
+        let id = &delivery.command_id;
+        if self.requested.contains(id) || self.in_flight.values().any(|known| known == id) {
+            return Ok(());
+        }
+        let payload = serde_json::to_vec(delivery).map_err(|e| e.to_string())?;
+        self.client
+            .try_publish(topic::control(device), QoS::AtLeastOnce, false, payload)
+            .map_err(|e| e.to_string())?;
+        self.requested.push_back(id.clone());
+        Ok(())
+    }
+
+    /// Lets what was taken reach the disk and acknowledges it, then says goodbye.
+    async fn finish(&mut self, devices: &mut BTreeSet<DeviceId>) {
+        let drained = tokio::time::timeout(LAST_JOBS, async {
+            while let Some(done) = self.jobs.next().await {
+                if let Err(why) = self.on_done(done, devices) {
+                    tracing::warn!(why, "left unacknowledged upstream at shutdown");
+                }
+            }
+            let _ = self.client.disconnect().await;
+            // The protocol's task ends with an error once the broker has closed.
+            while let Some(Ok(_)) = self.events.recv().await {}
+        });
+        if drained.await.is_err() {
+            tracing::warn!(left = self.jobs.len(), "upstream payloads still busy at shutdown");
+        }
+    }
+}
+
+async fn judged(twin: Twin, device: DeviceId, channel: Channel, publish: Publish) -> Done {
+    let sender = Sender::Device(device.clone());
+    let verdict = ingest::hand_over(&twin, &sender, channel, &publish.payload).await;
+    Done::Judged { publish, device, verdict }
+}
+
+/// The protocol's loop must not be cancelled halfway, so it has a task of its own; it waits when we do.
+async fn run_protocol(mut protocol: EventLoop, events: mpsc::Sender<Result<Event, ConnectionError>>) {
+    loop {
+        let event = protocol.poll().await;
+        let failed = event.is_err();
+        if events.send(event).await.is_err() || failed {
+            return;
+        }
+    }
+}
