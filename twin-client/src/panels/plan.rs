@@ -2,7 +2,7 @@
 
 use super::{
     parts,
-    today::{day_plot, small_axes},
+    today::{day_plot, small_axes, unbroken},
 };
 use crate::{
     i18n::I18n,
@@ -10,7 +10,7 @@ use crate::{
     ui::{commands::UiCommand, format, theme},
 };
 use egui::{Button, RichText, Ui};
-use egui_plot::{Line, LineStyle, PlotPoints, VLine};
+use egui_plot::{Line, LineStyle, VLine};
 use shared::{
     plan::PlanStatus,
     time::{HOUR_MS, Timestamp},
@@ -73,14 +73,15 @@ fn tracking(ui: &mut Ui, model: &ParkModel, i18n: &I18n) {
     let (Some(tracking), Some(scene)) = (&model.tracking, &model.scene) else { return };
     let midnight = model.now.start_of_day(&scene.zone);
     let step_ms = i64::from(tracking.step_s) * 1_000;
-    let points = |values: &[Option<f64>]| -> PlotPoints {
-        values
-            .iter()
-            .enumerate()
-            .map(|(i, v)| (Timestamp(tracking.start.0 + i as i64 * step_ms), v))
-            .filter(|(at, _)| *at >= midnight)
-            .map(|(at, v)| [at.since(midnight) as f64 / HOUR_MS as f64, v.unwrap_or(f64::NAN)])
-            .collect()
+    let points = |values: &[Option<f64>]| {
+        let at = |i: usize| Timestamp(tracking.start.0 + i as i64 * step_ms);
+        unbroken(
+            values
+                .iter()
+                .enumerate()
+                .filter(|(i, _)| at(*i) >= midnight)
+                .map(|(i, v)| (at(i).since(midnight) as f64 / HOUR_MS as f64, *v)),
+        )
     };
     let colour = theme::colour(theme::GRID);
     let (measured, planned) = (i18n.t("plan-measured"), i18n.t("plan-planned"));
@@ -90,9 +91,12 @@ fn tracking(ui: &mut Ui, model: &ParkModel, i18n: &I18n) {
     small_axes(ui);
     day_plot("tracking", 92.0).show(ui, |plot| {
         plot.vline(VLine::new("now", now).color(theme::FAINT).width(1.0));
-        plot.line(Line::new("measured", measured).color(colour).width(1.5));
-        plot.line(
-            Line::new("planned", planned).color(theme::WEAK).width(1.3).style(LineStyle::dashed_dense()),
-        );
+        for run in measured {
+            plot.line(Line::new("measured", run).color(colour).width(1.5));
+        }
+        for run in planned {
+            let line = Line::new("planned", run).color(theme::WEAK).width(1.3);
+            plot.line(line.style(LineStyle::dashed_dense()));
+        }
     });
 }

@@ -88,13 +88,11 @@ fn plot(ui: &mut Ui, model: &ParkModel) {
             ("storage", theme::STORAGE, &curve.storage_kw),
             ("grid", theme::GRID, &curve.grid_kw),
         ] {
-            let points: PlotPoints = values
-                .iter()
-                .enumerate()
-                // A gap stays a gap.
-                .map(|(i, v)| [hour(curve.start.0 + i as i64 * step_ms), v.unwrap_or(f64::NAN)])
-                .collect();
-            lines.push(Line::new(name, points).color(theme::colour(tone)).width(1.4));
+            let points =
+                values.iter().enumerate().map(|(i, v)| (hour(curve.start.0 + i as i64 * step_ms), *v));
+            for run in unbroken(points) {
+                lines.push(Line::new(name, run).color(theme::colour(tone)).width(1.4));
+            }
         }
     }
     if let Some(plan) = model.plan.as_ref().filter(|p| p.version > 0) {
@@ -120,6 +118,20 @@ fn plot(ui: &mut Ui, model: &ParkModel) {
             plot.line(line);
         }
     });
+}
+
+/// A curve as its unbroken runs: a gap in the data stays a gap in the picture.
+pub fn unbroken(points: impl Iterator<Item = (f64, Option<f64>)>) -> Vec<Vec<[f64; 2]>> {
+    let mut runs = vec![Vec::new()];
+    for (x, y) in points {
+        match y.filter(|y| y.is_finite()) {
+            Some(y) => runs.last_mut().into_iter().for_each(|run| run.push([x, y])),
+            None if runs.last().is_some_and(|run| !run.is_empty()) => runs.push(Vec::new()),
+            None => {}
+        }
+    }
+    runs.retain(|run| run.len() > 1);
+    runs
 }
 
 /// Makes the axis labels of plots in this place small.
@@ -155,4 +167,17 @@ pub fn day_plot<'a>(id: &str, height: f32) -> Plot<'a> {
         ])
         .custom_y_axes(vec![small_y_axis(0)])
         .label_formatter(|_| None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_part_a_curve_and_lone_points_are_left_out() {
+        let values =
+            [None, Some(1.0), Some(2.0), None, Some(f64::NAN), Some(3.0), None, Some(4.0), Some(5.0)];
+        let runs = unbroken(values.iter().enumerate().map(|(i, v)| (i as f64, *v)));
+        assert_eq!(runs, [vec![[1.0, 1.0], [2.0, 2.0]], vec![[7.0, 4.0], [8.0, 5.0]]]);
+    }
 }
