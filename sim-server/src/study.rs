@@ -124,7 +124,7 @@ fn page(park: &ParkContext, args: &WeekArgs, results: &[(&str, StudyResult)]) ->
         "{} ({}), {} days from {}. The devices are the simulated fleet's equations in quarter hours; load, weather and \
          charging sessions are real series from other places (stand-ins, see the scene's NOTICE); the tariff is {}. The \
          planner sees only what it would see live: past quarter hours, the state of storage and the cars plugged in. It \
-         plans every hour on its own forecasts, and what it gets wrong costs it here as it would in the field.\n",
+         plans every quarter hour on its own forecasts, and what it gets wrong costs it here as it would in the field.\n",
         scene.park.name.en,
         scene.park.name.zh,
         args.days,
@@ -137,10 +137,11 @@ fn page(park: &ParkContext, args: &WeekArgs, results: &[(&str, StudyResult)]) ->
     }
     writeln!(page, "\n| --- |{}", " ---: |".repeat(results.len()))?;
     type Figure = (&'static str, fn(&StudyResult) -> f64, usize);
-    let figures: [Figure; 9] = [
+    let figures: [Figure; 10] = [
         ("Energy cost, yuan", |r| r.energy_cost_yuan, 0),
-        ("Demand charge for the peak reached, yuan a month", |r| r.demand_cost_yuan, 0),
-        ("Highest quarter hour, kW", |r| r.peak_kw, 0),
+        ("Highest quarter hour of these days, kW", |r| r.peak_kw, 0),
+        ("Highest quarter hour of the month so far, kW", |r| r.month_peak_kw, 0),
+        ("Demand charge of the month so far, yuan", |r| r.demand_cost_yuan, 0),
         ("Import, kWh", |r| r.import_kwh, 0),
         ("Export, kWh", |r| r.export_kwh, 0),
         ("Emissions of the import, kgCO₂e", |r| r.emissions_kg, 0),

@@ -17,9 +17,6 @@ use shared::time::{DAY_MS, HOUR_MS, Timestamp};
 
 /// Days the park runs undispatched before the study, so that the forecasts have something to rest on.
 pub const WARM_UP_DAYS: i64 = 14;
-/// A new plan every hour; in between the plan's next steps are followed.
-const STEPS_PER_PLAN: i64 = 4;
-
 /// A park that can be run by quarter hours.
 pub trait SimulatedPark {
     /// Runs one quarter hour from `at` under `set_points` and gives each group's mean power in kW, in [`Group`] order,
@@ -34,9 +31,12 @@ pub trait SimulatedPark {
 #[serde(rename_all = "camelCase")]
 pub struct StudyResult {
     pub energy_cost_yuan: f64,
-    /// The month's demand charge on the peak reached, as if it were the month's.
+    /// The month's demand charge on the highest demand of the month so far.
     pub demand_cost_yuan: f64,
+    /// Highest quarter hour of the stretch.
     pub peak_kw: f64,
+    /// Highest quarter hour of the month so far, the warm-up's days of the same month included.
+    pub month_peak_kw: f64,
     pub import_kwh: f64,
     pub export_kwh: f64,
     pub emissions_kg: f64,
@@ -48,7 +48,8 @@ pub struct StudyResult {
     pub grid_kw: Vec<f64>,
 }
 
-/// Runs `days` from `from`, with or without dispatch, after a warm-up without.
+/// Runs `days` from `from`, with or without dispatch, after a warm-up without. With dispatch a plan is made every
+/// quarter hour, as often as this simulation can tell the planner anything new.
 pub fn run(
     park: &ParkContext,
     simulated: &mut dyn SimulatedPark,
@@ -65,6 +66,7 @@ pub fn run(
         energy_cost_yuan: 0.0,
         demand_cost_yuan: 0.0,
         peak_kw: 0.0,
+        month_peak_kw: 0.0,
         import_kwh: 0.0,
         export_kwh: 0.0,
         emissions_kg: 0.0,
@@ -75,11 +77,16 @@ pub fn run(
         grid_kw: Vec::new(),
     };
     let mut planned: Option<(i64, planner::PlannedDevices)> = None;
+    // Demand is billed by the calendar month, and most of a month's peak may lie before the study.
+    let mut month_peak_kw = 0.0f64;
     for step in 0..steps {
         let now = Timestamp(start.0 + step * STEP_MS);
         let measured = step >= warm_up_steps;
-        if measured && dispatch && (step - warm_up_steps) % STEPS_PER_PLAN == 0 {
-            let inputs = inputs(&past, start, now, simulated, result.peak_kw);
+        if now.start_of_month(&park.zone) == now {
+            month_peak_kw = 0.0;
+        }
+        if measured && dispatch {
+            let inputs = inputs(&past, start, now, simulated, month_peak_kw);
             let plan = planner::make_plan(park, &sky, &inputs, &SolveOptions::default(), &|| 0.0)?;
             result.plans += 1;
             match plan.devices {
@@ -92,8 +99,10 @@ pub fn run(
             .map(|(made, devices)| set_points::of_step(park, devices, (step - made) as usize))
             .unwrap_or_default();
         let powers = simulated.step(now, &set_points);
+        month_peak_kw = month_peak_kw.max(powers[Group::Grid as usize]);
         if measured {
             account(park, &mut result, now, &powers);
+            result.month_peak_kw = result.month_peak_kw.max(month_peak_kw);
         }
         past.push(powers);
     }
@@ -103,7 +112,7 @@ pub fn run(
         .map(|p| (p[Group::Load as usize] + p[Group::Charging as usize]) * STEP_MS as f64 / HOUR_MS as f64)
         .sum();
     result.self_sufficiency = self_sufficiency(result.import_kwh, used + storage_losses_kwh).unwrap_or(0.0);
-    result.demand_cost_yuan = result.peak_kw * park.scene.tariff.demand_charge_per_kw_month;
+    result.demand_cost_yuan = result.month_peak_kw * park.scene.tariff.demand_charge_per_kw_month;
     Ok(result)
 }
 
