@@ -3,9 +3,10 @@
 use crate::ApiError;
 use axum::{
     Json,
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use records::Page;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -48,8 +49,18 @@ impl<T: Serialize> IntoResponse for Answer<T> {
 }
 
 /// The envelope of a body that is serialized once and kept.
-pub(crate) fn envelope<T: Serialize>(data: &T) -> serde_json::Result<Vec<u8>> {
-    serde_json::to_vec(&Envelope { code: "SUCCESS", message: "", data })
+pub(crate) fn envelope<T: Serialize>(data: &T) -> serde_json::Result<Bytes> {
+    serde_json::to_vec(&Envelope { code: "SUCCESS", message: "", data }).map(Bytes::from)
+}
+
+/// An envelope that was kept.
+#[derive(Debug)]
+pub(crate) struct Prepared(pub(crate) Bytes);
+
+impl IntoResponse for Prepared {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], self.0).into_response()
+    }
 }
 
 /// One page of a list.
@@ -100,15 +111,15 @@ impl Paging {
         Paged { items, total: page.total, page: self.page, size: self.size }
     }
 
-    /// A page cut from everything.
-    pub(crate) fn cut<T>(self, all: impl IntoIterator<Item = T>) -> Paged<T> {
+    /// A page cut from everything; only what is on it is shown.
+    pub(crate) fn cut<T, U>(self, all: impl IntoIterator<Item = T>, show: impl Fn(T) -> U) -> Paged<U> {
         let mut total = 0;
         let (first, end) = (self.offset(), self.offset().saturating_add(self.limit()));
         let mut items = Vec::new();
         for (index, item) in all.into_iter().enumerate() {
             total += 1;
             if (first..end).contains(&index) {
-                items.push(item);
+                items.push(show(item));
             }
         }
         Paged { items, total, page: self.page, size: self.size }
@@ -121,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_page_is_cut_where_asked() {
-        let cut = |page, size| Paging::of(Some(page), Some(size)).unwrap().cut(0..7).items;
+        let cut = |page, size| Paging::of(Some(page), Some(size)).unwrap().cut(0..7, |n| n).items;
         assert_eq!(cut(1, 3), [0, 1, 2]);
         assert_eq!(cut(3, 3), [6]);
         assert!(cut(4, 3).is_empty());

@@ -12,6 +12,7 @@ mod auth;
 mod docs_page;
 mod error;
 mod extract;
+mod kept;
 mod openapi;
 mod routes;
 mod scene_copy;
@@ -100,6 +101,9 @@ pub(crate) struct App {
     pub(crate) scene: scene_copy::SceneCopy,
     pub(crate) openapi: bytes::Bytes,
     pub(crate) frames: stream::SharedFrames,
+    /// Answers that many ask for: the energy summary by time slot, the plan by version.
+    pub(crate) energy: kept::Kept<i64>,
+    pub(crate) plan: kept::Kept<u64>,
 }
 
 pub(crate) type Context = State<Arc<App>>;
@@ -128,6 +132,8 @@ pub fn router_described(state: ApiState, further: Router, description: OpenApi) 
         scene: scene_copy::SceneCopy::of(state.twin.scene()),
         openapi: document.finish(),
         frames: stream::SharedFrames::default(),
+        energy: kept::Kept::default(),
+        plan: kept::Kept::default(),
         state,
     });
     let worth_compressing = SizeAbove::new(COMPRESS_ABOVE).and(NotForContentType::GRPC);

@@ -31,7 +31,7 @@ enum Coding {
 impl SceneCopy {
     pub(crate) fn of(scene: &Scene) -> SceneCopy {
         let plain = match crate::answer::envelope(scene) {
-            Ok(bytes) => Bytes::from(bytes),
+            Ok(bytes) => bytes,
             Err(error) => {
                 // A scene is finite numbers and string keys, which is all that JSON asks for.
                 tracing::error!(%error, "the scene cannot be written as JSON");

@@ -66,7 +66,7 @@ pub struct Delta {
 impl Twin {
     /// All devices, in the order they were registered.
     pub fn devices(&self) -> Vec<DeviceSummary> {
-        self.inner.registry.all().iter().map(|entry| summary(entry)).collect()
+        self.inner.registry.all().iter().map(|entry| DeviceSummary::of(entry)).collect()
     }
 
     /// A device's shadow, as old as the clock of [`crate::TwinOptions`] says.
@@ -103,16 +103,19 @@ impl Inner {
     }
 }
 
-fn summary(entry: &DeviceEntry) -> DeviceSummary {
-    DeviceSummary {
-        id: entry.id().clone(),
-        name: entry.record.name.clone(),
-        model: entry.record.model.clone(),
-        role: entry.rules.model.role,
-        building: entry.record.building.clone(),
-        online: entry.presence.is_online(),
-        last_seen: entry.presence.last_seen(),
-        origin: entry.record.origin,
+impl DeviceSummary {
+    /// A registered device as a list shows it.
+    pub fn of(entry: &DeviceEntry) -> Self {
+        Self {
+            id: entry.id().clone(),
+            name: entry.record.name.clone(),
+            model: entry.record.model.clone(),
+            role: entry.rules.model.role,
+            building: entry.record.building.clone(),
+            online: entry.presence.is_online(),
+            last_seen: entry.presence.last_seen(),
+            origin: entry.record.origin,
+        }
     }
 }
 

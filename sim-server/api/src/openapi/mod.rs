@@ -27,6 +27,21 @@ Unix milliseconds in answers; in requests RFC 3339 will do too. Power is positiv
 Sign in with `POST /api/v1/auth/login` and send `data.accessToken` as `Authorization: Bearer`. Live values come over one \
 WebSocket at `/api/v1/stream`.";
 
+/// The groups of operations, in reading order.
+const TAGS: [(&str, &str); 11] = [
+    ("signing in", "Tokens for people"),
+    ("park", "The park as data"),
+    ("devices", "What devices there are, what they report and reported"),
+    ("commands", "Asking devices to do something"),
+    ("live", "Values as they change"),
+    ("energy", "The park's balance, now and over time"),
+    ("dispatch", "The plan and how it went"),
+    ("alarms", "What a person must act on"),
+    ("people", "Users, wall screens, and who did what"),
+    ("device", "For devices themselves"),
+    ("operation", "For whoever runs the server"),
+];
+
 impl Document {
     pub(crate) fn new() -> Self {
         let bearer = json!({
@@ -89,6 +104,7 @@ impl Document {
                 "description": DESCRIPTION,
                 "license": { "name": "Apache-2.0" },
             },
+            "tags": TAGS.map(|(name, description)| json!({ "name": name, "description": description })),
             "paths": self.paths,
             "components": { "schemas": self.schemas, "securitySchemes": self.security_schemes },
         });

@@ -55,7 +55,7 @@ pub(crate) async fn list(
             let mut open = app.state.twin.open_alarms();
             open.retain(|alarm| (from..to).contains(&alarm.raised_at));
             open.sort_by(|a, b| (b.raised_at, &b.id).cmp(&(a.raised_at, &a.id)));
-            ok(paging.cut(open))
+            ok(paging.cut(open, |alarm| alarm))
         }
         AlarmState::All => {
             let page = app.state.records.alarms(from, to, paging.limit(), paging.offset()).await?;

@@ -20,8 +20,8 @@ use shared::{
     thing_model::{Role, ThingModel},
     time::Timestamp,
 };
-use std::collections::BTreeMap;
-use twin::{Delta, Desired, DeviceSummary, Shadow};
+use std::{collections::BTreeMap, sync::Arc};
+use twin::{Delta, Desired, DeviceEntry, DeviceSummary, Shadow};
 use utoipa::IntoParams;
 
 /// A device to be registered.
@@ -251,10 +251,11 @@ pub(crate) async fn list(
 ) -> answer::Result<Paged<DeviceSummary>> {
     let paging = Paging::of(query.page, query.size)?;
     let search = query.search.as_deref().map(str::to_lowercase);
-    let wanted = |device: &DeviceSummary| {
+    let wanted = |entry: &Arc<DeviceEntry>| {
+        let device = &entry.record;
         query.model.as_deref().is_none_or(|model| device.model.as_str() == model)
-            && query.role.is_none_or(|role| device.role == role)
-            && query.online.is_none_or(|online| device.online == online)
+            && query.role.is_none_or(|role| entry.rules.model.role == role)
+            && query.online.is_none_or(|online| entry.is_online() == online)
             && query
                 .building
                 .as_deref()
@@ -265,7 +266,8 @@ pub(crate) async fn list(
                     .any(|held| held.to_lowercase().contains(text))
             })
     };
-    ok(paging.cut(app.state.twin.devices().into_iter().filter(wanted)))
+    let devices = app.state.twin.registry().all();
+    ok(paging.cut(devices.into_iter().filter(wanted), |entry| DeviceSummary::of(&entry)))
 }
 
 /// A device's shadow

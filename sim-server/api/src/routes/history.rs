@@ -38,6 +38,7 @@ pub(crate) enum Aggregate {
 #[into_params(parameter_in = Query)]
 pub(crate) struct HistoryQuery {
     /// One of the device's measurements, such as `power`.
+    #[param(required = true)]
     measurement: Option<String>,
     /// RFC 3339 or Unix milliseconds; an hour before `to` when left out.
     #[param(value_type = Option<String>)]

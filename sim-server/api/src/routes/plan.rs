@@ -1,8 +1,8 @@
 //! The dispatch plan.
 
 use crate::{
-    Context,
-    answer::{self, ok},
+    ApiError, Context,
+    answer::{self, Prepared, ok},
     auth::{As, RoleOperator, RoleViewer},
 };
 use axum::extract::State;
@@ -14,8 +14,13 @@ use std::sync::Arc;
 /// Version 0 is no plan yet. An infeasible one names the binding limit and the step.
 #[utoipa::path(get, path = "/api/v1/vpp/plan", tag = "dispatch", security(("bearer" = ["viewer"])),
     responses((status = 200, body = ref("PlanView"))))]
-pub(crate) async fn current(State(app): Context, _: As<RoleViewer>) -> answer::Result<Arc<PlanView>> {
-    ok(app.state.vpp.plan())
+pub(crate) async fn current(State(app): Context, _: As<RoleViewer>) -> Result<Prepared, ApiError> {
+    let plan = app.state.vpp.plan();
+    let kept = app.plan.get_or(
+        |version| *version == plan.version,
+        || answer::envelope(&plan).map(|bytes| (plan.version, bytes)),
+    );
+    kept.map(Prepared).map_err(|error| ApiError::internal(&error))
 }
 
 /// Plan now

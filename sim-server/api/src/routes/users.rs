@@ -74,7 +74,7 @@ pub(crate) async fn list(
     Query(query): Query<PageQuery>,
 ) -> answer::Result<Paged<User>> {
     let paging = Paging::of(query.page, query.size)?;
-    ok(paging.cut(app.state.records.users().await?))
+    ok(paging.cut(app.state.records.users().await?, |user| user))
 }
 
 /// Change a user's role or password

@@ -53,7 +53,7 @@ pub(crate) async fn list(
     Query(query): Query<PageQuery>,
 ) -> answer::Result<Paged<WallTokenInfo>> {
     let paging = Paging::of(query.page, query.size)?;
-    ok(paging.cut(app.state.records.wall_tokens().await?))
+    ok(paging.cut(app.state.records.wall_tokens().await?, |info| info))
 }
 
 /// Revoke a wall token

@@ -1,14 +1,11 @@
 //! What all clients hear alike, written once per encoding.
 //!
-//! Each kind keeps its newest frame with what it was made from. A client that needs one takes the kept frame if it is
-//! fresh enough for it and otherwise makes the next: no task runs for nobody, and a thousand clients cost one.
+//! A client that needs a frame takes the kept one if it is fresh enough for it, and otherwise makes the next.
 
 use super::wire::shared_frame;
-use crate::App;
+use crate::{App, kept::Kept};
 use axum::extract::ws::Message;
 use bytes::Bytes;
-use parking_lot::Mutex;
-use serde::Serialize;
 use shared::{
     plan::PlanView,
     stream::{Encoding, ServerMessage},
@@ -28,9 +25,6 @@ pub(crate) struct SharedFrames {
     alarms: [Kept<Instant>; 2],
 }
 
-/// A frame and what it was made from.
-type Kept<K> = Mutex<Option<(K, Bytes)>>;
-
 fn place(encoding: Encoding) -> usize {
     match encoding {
         Encoding::Postcard => 0,
@@ -38,24 +32,19 @@ fn place(encoding: Encoding) -> usize {
     }
 }
 
-/// The kept frame if `fresh` says so, else a new one. Others wait meanwhile, for the same frame.
-fn kept_or<K>(
-    kept: &Kept<K>,
+/// A shared frame; none, with a line in the log, where the message cannot be written.
+fn frame<K>(
+    kept: &[Kept<K>; 2],
     encoding: Encoding,
     fresh: impl FnOnce(&K) -> bool,
     make: impl FnOnce() -> (K, ServerMessage),
 ) -> Option<Message> {
-    let mut kept = kept.lock();
-    if !kept.as_ref().is_some_and(|(key, _)| fresh(key)) {
+    let bytes = kept[place(encoding)].get_or(fresh, || {
         let (key, message) = make();
-        *kept = Some((key, encoded(encoding, &message)?));
-    }
-    kept.as_ref().map(|(_, bytes)| shared_frame(encoding, bytes.clone()))
-}
-
-fn encoded<T: Serialize>(encoding: Encoding, message: &T) -> Option<Bytes> {
-    match encoding.encode(message) {
-        Ok(bytes) => Some(Bytes::from(bytes)),
+        encoding.encode(&message).map(|bytes| (key, Bytes::from(bytes)))
+    });
+    match bytes {
+        Ok(bytes) => Some(shared_frame(encoding, bytes)),
         Err(error) => {
             tracing::error!(%error, "a message cannot be written");
             None
@@ -67,8 +56,8 @@ impl App {
     /// The energy summary of this second.
     pub(super) fn energy_frame(&self, encoding: Encoding, now: Timestamp) -> Option<Message> {
         let second = now.0.div_euclid(SECOND_MS);
-        kept_or(
-            &self.frames.energy[place(encoding)],
+        frame(
+            &self.frames.energy,
             encoding,
             |kept| *kept == second,
             || (second, ServerMessage::Energy(Box::new(self.state.energy.summary(now)))),
@@ -76,8 +65,8 @@ impl App {
     }
 
     pub(super) fn plan_frame(&self, encoding: Encoding, plan: &Arc<PlanView>) -> Option<Message> {
-        kept_or(
-            &self.frames.plan[place(encoding)],
+        frame(
+            &self.frames.plan,
             encoding,
             |kept| *kept == plan.version,
             || (plan.version, ServerMessage::Plan(Box::new(PlanView::clone(plan)))),
@@ -86,8 +75,8 @@ impl App {
 
     /// All alarms that need attention, no older than `since`: the moment the client heard that they changed.
     pub(super) fn alarms_frame(&self, encoding: Encoding, since: Instant) -> Option<Message> {
-        kept_or(
-            &self.frames.alarms[place(encoding)],
+        frame(
+            &self.frames.alarms,
             encoding,
             |made| *made > since,
             || (Instant::now(), ServerMessage::Alarms(self.state.twin.open_alarms())),
