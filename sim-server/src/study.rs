@@ -26,6 +26,8 @@ struct FleetPark<'a> {
     world: World,
     rule: Rule,
     commands: u64,
+    /// What was last asked for, and when: asked again when it changes or is about to run out.
+    asked: (SetPoints, Timestamp),
 }
 
 impl FleetPark<'_> {
@@ -39,21 +41,24 @@ impl FleetPark<'_> {
 }
 
 impl SimulatedPark for FleetPark<'_> {
-    fn step(&mut self, at: Timestamp, set_points: &SetPoints) -> [f64; 6] {
-        self.commands += 1;
-        for request in set_points::commands(set_points, self.commands, at) {
-            let Some(index) = self.world.device_index(&request.device_id) else { continue };
-            let delivery = CommandDelivery {
-                expires: request.expires_at(),
-                command_id: request.command_id,
-                command: request.command,
-                parameters: request.parameters,
-                timestamp: request.timestamp,
-            };
-            // A device that refuses follows its own rule, as it would in the field.
-            let _ = self.world.command(index, &delivery, at);
+    fn step(&mut self, at: Timestamp, duration_ms: i64, set_points: &SetPoints) -> [f64; 6] {
+        if self.asked.0 != *set_points || at.since(self.asked.1) >= STEP_MS {
+            self.commands += 1;
+            self.asked = (set_points.clone(), at);
+            for request in set_points::commands(set_points, self.commands, at) {
+                let Some(index) = self.world.device_index(&request.device_id) else { continue };
+                let delivery = CommandDelivery {
+                    expires: request.expires_at(),
+                    command_id: request.command_id,
+                    command: request.command,
+                    parameters: request.parameters,
+                    timestamp: request.timestamp,
+                };
+                // A device that refuses follows its own rule, as it would in the field.
+                let _ = self.world.command(index, &delivery, at);
+            }
         }
-        self.world.step(Timestamp(at.0 + STEP_MS), self.rule);
+        self.world.step(Timestamp(at.0 + duration_ms), self.rule);
         Group::ALL.map(|group| {
             self.park.groups.members(group).iter().filter_map(|device| self.value(device, "power")).sum()
         })
@@ -99,7 +104,8 @@ pub(crate) fn week(args: &WeekArgs) -> anyhow::Result<()> {
         tracing::info!(name, "simulating {} days", args.days);
         let start = Timestamp(from.0 - WARM_UP_DAYS * shared::time::DAY_MS);
         let world = World::new(&scene, SEED, start)?;
-        let mut simulated = FleetPark { park: &park, world, rule, commands: 0 };
+        let mut simulated =
+            FleetPark { park: &park, world, rule, commands: 0, asked: (SetPoints::new(), start) };
         results.push((name, study::run(&park, &mut simulated, from, args.days, dispatch)?));
     }
     let page = page(&park, args, &results)?;

@@ -10,6 +10,7 @@
 pub mod clear_sky;
 pub mod energy_book;
 pub mod groups;
+pub mod guard;
 pub mod park;
 pub mod planner;
 pub mod service;

@@ -28,6 +28,8 @@ pub struct StorageUnit {
 pub struct ChargingPoint {
     pub device: DeviceId,
     pub power_kw: f64,
+    /// Below this a car pauses instead of charging slowly.
+    pub min_kw: f64,
     pub efficiency: f64,
 }
 
@@ -76,9 +78,10 @@ impl ParkContext {
                     soc_max: *soc_max,
                     throughput_cost_per_kwh: *throughput_cost_per_kwh,
                 }),
-                Rating::Charger { power_kw, efficiency, .. } => context.charging.push(ChargingPoint {
+                Rating::Charger { power_kw, min_kw, efficiency } => context.charging.push(ChargingPoint {
                     device: device.id.clone(),
                     power_kw: *power_kw,
+                    min_kw: *min_kw,
                     efficiency: *efficiency,
                 }),
                 Rating::Pv { inverter_kw, .. } if scene.role_of(device) == Role::Pv => {

@@ -70,6 +70,8 @@ pub struct Planned {
     pub view: PlanView,
     /// Absent when no plan is feasible.
     pub devices: Option<PlannedDevices>,
+    /// Highest import the plan accepts, kW: what was incurred before, or what it raises the peak to.
+    pub ceiling_kw: f64,
     /// Days of history behind the load forecast; below one it is a guess.
     pub basis_days: usize,
 }
@@ -132,7 +134,9 @@ fn battery(park: &ParkContext, state: &StorageState) -> Battery {
 
 fn session(park: &ParkContext, car: &CarState, start: Timestamp) -> Option<EvSession> {
     let point = &park.charging[car.point];
-    let last = car.departure.since(start).div_euclid(STEP_MS).clamp(1, STEPS as i64);
+    // Done a step early where there is time: a taper near full or a short pause then costs nobody a departure.
+    let until = car.departure.since(start).div_euclid(STEP_MS);
+    let last = (if until > 2 { until - 1 } else { until }).clamp(1, STEPS as i64);
     (car.energy_needed_kwh > 0.05).then(|| EvSession {
         id: point.device.to_string(),
         arrival_step: 0,
@@ -166,12 +170,13 @@ pub fn make_plan(
             view.objective_yuan = Some(solution.objective);
             view.gap = Some(solution.gap);
             view.baseline_yuan = Some(optimizer::baseline(&problem).cost(&problem).total());
-            Planned { problem, view, devices: Some(devices), basis_days }
+            Planned { problem, view, devices: Some(devices), ceiling_kw: solution.plan.peak_kw, basis_days }
         }
         Outcome::Infeasible(reasons) => {
             let mut view = view(park, &problem, None, &PlannedDevices::default(), inputs.now, start);
             view.infeasible = reasons.into_iter().map(|reason| reason.text).collect();
-            Planned { problem, view, devices: None, basis_days }
+            let ceiling_kw = problem.grid.import_limit_kw;
+            Planned { problem, view, devices: None, ceiling_kw, basis_days }
         }
     })
 }

@@ -1,13 +1,14 @@
 //! The planning loop on the live park.
 //!
 //! Every five minutes, and whenever someone asks: read what is known, plan, send the first step's set-points, publish
-//! the plan. While the history is too short for a forecast it plans again every few seconds, so that a back-fill is
+//! the plan. Between plans storage is held back where more is drawn than foreseen ([`crate::guard`]). While the history is too short for a forecast it plans again every few seconds, so that a back-fill is
 //! used as soon as it is there.
 
 use crate::{
     EnergyBook, LiveValues, VppError,
     clear_sky::ClearSky,
     groups::Group,
+    guard::{Measured, guarded},
     park::ParkContext,
     planner::{self, CarState, PlanInputs, Planned, STEP_MS, StorageState},
     set_points::{self, SetPoints},
@@ -18,6 +19,7 @@ use optimizer::SolveOptions;
 use parking_lot::Mutex;
 use shared::{
     command::CommandRequest,
+    id::DeviceId,
     plan::{PlanTracking, PlanView},
     time::{MINUTE_MS, Timestamp},
 };
@@ -38,6 +40,8 @@ pub struct VppOptions {
     pub solve_limit: Duration,
     /// Days of history forecasts look at.
     pub history_days: i64,
+    /// How often storage is held back, or let go again, by what is measured.
+    pub guard_every: Duration,
     /// Values of steered devices older than this count as unknown: the device is left to its own rule.
     pub stale_after: Duration,
 }
@@ -49,10 +53,14 @@ impl Default for VppOptions {
             retry_without_history: Duration::from_secs(10),
             solve_limit: Duration::from_secs(20),
             history_days: 14,
+            guard_every: Duration::from_secs(5),
             stale_after: Duration::from_secs(120),
         }
     }
 }
+
+/// Smaller corrections are not worth a command.
+const LEAST_CORRECTION_KW: f64 = 20.0;
 
 type Answer = oneshot::Sender<Result<Arc<PlanView>, VppError>>;
 
@@ -76,7 +84,11 @@ pub struct PlanLoop {
     plans: watch::Sender<Arc<PlanView>>,
     requests: mpsc::Receiver<Answer>,
     tracking: Arc<Mutex<PlanTracking>>,
-    last_set_points: SetPoints,
+    /// What the plan asks for in its running step.
+    planned: SetPoints,
+    /// What was last sent: the plan's, or held back by the guard.
+    sent: SetPoints,
+    ceiling_kw: f64,
     version: u64,
 }
 
@@ -105,7 +117,9 @@ impl Vpp {
             plans: plans_out,
             requests: requests_in,
             tracking: Arc::clone(&tracking),
-            last_set_points: SetPoints::new(),
+            planned: SetPoints::new(),
+            sent: SetPoints::new(),
+            ceiling_kw: f64::INFINITY,
             version: 0,
         };
         (Vpp { plans, requests, tracking }, plan_loop)
@@ -161,18 +175,25 @@ fn no_plan(now: Timestamp) -> PlanView {
 
 impl PlanLoop {
     pub async fn run(mut self, clock: impl Fn() -> Timestamp, shutdown: CancellationToken) {
-        let mut wait = Duration::ZERO;
+        let mut next_plan = tokio::time::Instant::now();
+        let mut guard = tokio::time::interval(self.options.guard_every);
+        guard.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let answer = tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(wait) => None,
+                () = tokio::time::sleep_until(next_plan) => None,
                 answer = self.requests.recv() => answer,
+                _ = guard.tick() => {
+                    if self.guard(clock()).await.is_err() { return }
+                    continue;
+                }
             };
             let result = self.plan_once(clock()).await;
-            wait = match &result {
-                Ok((_, basis_days)) if *basis_days > 0 => self.options.plan_every,
-                _ => self.options.retry_without_history,
-            };
+            next_plan = tokio::time::Instant::now()
+                + match &result {
+                    Ok((_, basis_days)) if *basis_days > 0 => self.options.plan_every,
+                    _ => self.options.retry_without_history,
+                };
             if let Err(error) = &result {
                 tracing::error!(%error, "no plan made");
             }
@@ -193,7 +214,7 @@ impl PlanLoop {
         })
         .await
         .map_err(|_| VppError::Stopped)??;
-        let Planned { mut view, devices, basis_days, .. } = planned;
+        let Planned { mut view, devices, ceiling_kw, basis_days, .. } = planned;
         self.version += 1;
         view.version = self.version;
         view.solve_ms = started.elapsed().as_secs_f64() * 1e3;
@@ -207,16 +228,17 @@ impl PlanLoop {
             "planned"
         );
         match &devices {
-            Some(devices) => self.last_set_points = set_points::of_step(&self.park, devices, 0),
+            Some(devices) => {
+                self.planned = set_points::of_step(&self.park, devices, 0);
+                self.ceiling_kw = ceiling_kw;
+            }
             None => {
-                tracing::warn!(reasons = ?view.infeasible, "no feasible plan; set-points stay as they were")
+                tracing::warn!(reasons = ?view.infeasible, "no feasible plan; set-points stay as they were");
             }
         }
-        for command in set_points::commands(&self.last_set_points, self.version, now) {
-            if self.commands.send(command).await.is_err() {
-                return Err(VppError::Stopped);
-            }
-        }
+        let set_points = self.held_back(now);
+        self.send(&set_points, now).await?;
+        self.sent = set_points;
         let view = Arc::new(view);
         tracking::record(&self.history, &view).await;
         match tracking::over_last_day(&self.history, &self.energy, now).await {
@@ -227,35 +249,75 @@ impl PlanLoop {
         Ok((view, basis_days))
     }
 
+    async fn send(&self, set_points: &SetPoints, now: Timestamp) -> Result<(), VppError> {
+        for command in set_points::commands(set_points, self.version, now) {
+            self.commands.send(command).await.map_err(|_| VppError::Stopped)?;
+        }
+        Ok(())
+    }
+
+    /// Corrects storage where what is measured asks for it.
+    async fn guard(&mut self, now: Timestamp) -> Result<(), VppError> {
+        let wanted = self.held_back(now);
+        let changed: SetPoints = wanted
+            .iter()
+            .filter(|(device, kw)| {
+                self.sent.get(*device).is_none_or(|sent| (sent - **kw).abs() > LEAST_CORRECTION_KW)
+            })
+            .map(|(device, kw)| (device.clone(), *kw))
+            .collect();
+        self.send(&changed, now).await?;
+        self.sent.extend(changed);
+        Ok(())
+    }
+
+    /// The plan's set-points, held back by what is measured now; as planned while nothing is measured.
+    fn held_back(&self, now: Timestamp) -> SetPoints {
+        let meters = self.park.groups.members(Group::Grid);
+        let grid: Option<f64> = meters.iter().map(|meter| self.fresh(meter, "power", now)).sum();
+        let storage = self.storage(now);
+        let storage_kw: Option<f64> =
+            storage.iter().map(|state| self.fresh(&self.park.storage[state.unit].device, "power", now)).sum();
+        match (grid, storage_kw) {
+            (Some(grid_kw), Some(storage_kw)) if !meters.is_empty() => {
+                let measured = Measured { grid_kw, storage_kw };
+                guarded(&self.park, &self.planned, &storage, measured, self.ceiling_kw)
+            }
+            _ => self.planned.clone(),
+        }
+    }
+
+    /// A value of a device that is there and spoke lately.
+    fn fresh(&self, device: &DeviceId, measurement: &str, now: Timestamp) -> Option<f64> {
+        let stale_ms = i64::try_from(self.options.stale_after.as_millis()).unwrap_or(i64::MAX);
+        self.live
+            .reading(device, measurement)
+            .filter(|r| self.live.is_online(device) && now.since(r.timestamp) <= stale_ms)
+            .map(|r| r.value)
+    }
+
+    fn storage(&self, now: Timestamp) -> Vec<StorageState> {
+        let units = self.park.storage.iter().enumerate();
+        units
+            .filter_map(|(unit, storage)| {
+                let percent = self.fresh(&storage.device, "soc", now)?;
+                Some(StorageState { unit, state_of_charge: percent / 100.0 })
+            })
+            .collect()
+    }
+
     async fn inputs(&self, now: Timestamp) -> Result<PlanInputs, VppError> {
         let days = self.options.history_days;
         self.energy.refresh(now).await?;
-        let stale_ms = i64::try_from(self.options.stale_after.as_millis()).unwrap_or(i64::MAX);
-        let fresh = |device: &shared::id::DeviceId, key: &str| {
-            self.live
-                .reading(device, key)
-                .filter(|r| self.live.is_online(device) && now.since(r.timestamp) <= stale_ms)
-                .map(|r| r.value)
-        };
-        let storage = self
-            .park
-            .storage
-            .iter()
-            .enumerate()
-            .filter_map(|(unit, storage)| {
-                let percent = fresh(&storage.device, "soc")?;
-                Some(StorageState { unit, state_of_charge: percent / 100.0 })
-            })
-            .collect();
         let cars = self
             .park
             .charging
             .iter()
             .enumerate()
             .filter_map(|(point, charger)| {
-                let plugged = fresh(&charger.device, "plugged")? > 0.5;
-                let energy_needed_kwh = fresh(&charger.device, "session_energy_needed")?;
-                let minutes = fresh(&charger.device, "departure_in")?;
+                let plugged = self.fresh(&charger.device, "plugged", now)? > 0.5;
+                let energy_needed_kwh = self.fresh(&charger.device, "session_energy_needed", now)?;
+                let minutes = self.fresh(&charger.device, "departure_in", now)?;
                 let departure = Timestamp(now.0 + (minutes * MINUTE_MS as f64) as i64);
                 plugged.then_some(CarState { point, energy_needed_kwh, departure })
             })
@@ -266,7 +328,7 @@ impl PlanLoop {
             past_charging: self.energy.past(Group::Charging, days, now).await?,
             past_pv: self.energy.past(Group::Pv, days, now).await?,
             past_wind: self.energy.past(Group::Wind, days, now).await?,
-            storage,
+            storage: self.storage(now),
             cars,
             incurred_peak_kw: self.energy.month_peak_kw(),
         })

@@ -16,6 +16,9 @@ const SET_POINT_EXPIRY_MS: i64 = 2 * MINUTE_MS;
 /// Below this, feed-in counts as not curtailed: forecasts are not that exact.
 const LEAST_CURTAILMENT_KW: f64 = 5.0;
 
+/// Below this the plan means not charging.
+const LEAST_CHARGING_KW: f64 = 0.05;
+
 /// Power asked of each device, kW, positive when it draws.
 pub type SetPoints = BTreeMap<DeviceId, f64>;
 
@@ -25,10 +28,17 @@ pub type SetPoints = BTreeMap<DeviceId, f64>;
 /// an earlier one runs out.
 pub fn of_step(park: &ParkContext, planned: &PlannedDevices, step: usize) -> SetPoints {
     let mut set_points = SetPoints::new();
-    for (device, power_kw) in planned.storage.iter().chain(&planned.charging) {
+    for (device, power_kw) in &planned.storage {
         if let Some(power_kw) = power_kw.get(step) {
             set_points.insert(device.clone(), *power_kw);
         }
+    }
+    for (device, power_kw) in &planned.charging {
+        let Some(power_kw) = power_kw.get(step) else { continue };
+        let min_kw = park.charging.iter().find(|p| p.device == *device).map_or(0.0, |p| p.min_kw);
+        // The plan may spread a little energy thinly; the car would pause instead, so it gets its least.
+        let power_kw = if *power_kw > LEAST_CHARGING_KW { power_kw.max(min_kw) } else { 0.0 };
+        set_points.insert(device.clone(), power_kw);
     }
     let curtailed = planned.curtailed_kw.get(step).copied().unwrap_or(0.0);
     let available = planned.feed_in_available_kw.get(step).copied().unwrap_or(0.0);

@@ -7,21 +7,22 @@ use crate::{
     clear_sky::ClearSky,
     energy_book::self_sufficiency,
     groups::Group,
+    guard::{Measured, guarded},
     park::ParkContext,
     planner::{self, CarState, PlanInputs, STEP_MS, StorageState},
     set_points::{self, SetPoints},
 };
 use forecast::Series;
 use optimizer::SolveOptions;
-use shared::time::{DAY_MS, HOUR_MS, Timestamp};
+use shared::time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp};
 
 /// Days the park runs undispatched before the study, so that the forecasts have something to rest on.
 pub const WARM_UP_DAYS: i64 = 14;
 /// A park that can be run by quarter hours.
 pub trait SimulatedPark {
-    /// Runs one quarter hour from `at` under `set_points` and gives each group's mean power in kW, in [`Group`] order,
-    /// positive when drawing.
-    fn step(&mut self, at: Timestamp, set_points: &SetPoints) -> [f64; 6];
+    /// Runs `duration_ms` from `at` under `set_points` and gives each group's power in kW, in [`Group`] order, positive when
+    /// drawing.
+    fn step(&mut self, at: Timestamp, duration_ms: i64, set_points: &SetPoints) -> [f64; 6];
     fn storage(&self) -> Vec<StorageState>;
     fn cars(&self, at: Timestamp) -> Vec<CarState>;
 }
@@ -77,6 +78,7 @@ pub fn run(
         grid_kw: Vec::new(),
     };
     let mut planned: Option<(i64, planner::PlannedDevices)> = None;
+    let mut ceiling_kw = f64::INFINITY;
     // Demand is billed by the calendar month, and most of a month's peak may lie before the study.
     let mut month_peak_kw = 0.0f64;
     for step in 0..steps {
@@ -89,6 +91,7 @@ pub fn run(
             let inputs = inputs(&past, start, now, simulated, month_peak_kw);
             let plan = planner::make_plan(park, &sky, &inputs, &SolveOptions::default(), &|| 0.0)?;
             result.plans += 1;
+            ceiling_kw = plan.ceiling_kw;
             match plan.devices {
                 Some(devices) => planned = Some((step, devices)),
                 None => result.infeasible_plans += 1,
@@ -98,7 +101,11 @@ pub fn run(
             .as_ref()
             .map(|(made, devices)| set_points::of_step(park, devices, (step - made) as usize))
             .unwrap_or_default();
-        let powers = simulated.step(now, &set_points);
+        let powers = if measured {
+            quarter_hour(park, simulated, now, &set_points, ceiling_kw)
+        } else {
+            simulated.step(now, STEP_MS, &set_points)
+        };
         month_peak_kw = month_peak_kw.max(powers[Group::Grid as usize]);
         if measured {
             account(park, &mut result, now, &powers);
@@ -114,6 +121,33 @@ pub fn run(
     result.self_sufficiency = self_sufficiency(result.import_kwh, used + storage_losses_kwh).unwrap_or(0.0);
     result.demand_cost_yuan = result.month_peak_kw * park.scene.tariff.demand_charge_per_kw_month;
     Ok(result)
+}
+
+/// Runs a quarter hour minute by minute, storage giving way to what is measured as it does live.
+fn quarter_hour(
+    park: &ParkContext,
+    simulated: &mut dyn SimulatedPark,
+    start: Timestamp,
+    set_points: &SetPoints,
+    ceiling_kw: f64,
+) -> [f64; 6] {
+    let minutes = STEP_MS / MINUTE_MS;
+    let mut sum = [0.0; 6];
+    let mut measured: Option<Measured> = None;
+    for minute in 0..minutes {
+        let held_back = measured
+            .map(|measured| guarded(park, set_points, &simulated.storage(), measured, ceiling_kw))
+            .unwrap_or_else(|| set_points.clone());
+        let powers = simulated.step(Timestamp(start.0 + minute * MINUTE_MS), MINUTE_MS, &held_back);
+        measured = Some(Measured {
+            grid_kw: powers[Group::Grid as usize],
+            storage_kw: powers[Group::Storage as usize],
+        });
+        for (total, power) in sum.iter_mut().zip(powers) {
+            *total += power / minutes as f64;
+        }
+    }
+    sum
 }
 
 fn account(park: &ParkContext, result: &mut StudyResult, now: Timestamp, powers: &[f64; 6]) {
