@@ -32,8 +32,6 @@ pub(crate) struct Program {
     definitions: Vec<Definition>,
     rows: Vec<Constraint>,
     has_integers: bool,
-    /// Costs that no decision changes.
-    offset: f64,
 }
 
 struct Definition {
@@ -99,10 +97,6 @@ impl Program {
         self.rows.push(constraint::leq(expression(terms), right));
     }
 
-    pub(crate) fn add_offset(&mut self, cost: f64) {
-        self.offset += cost;
-    }
-
     /// What the objective cannot go below, whatever the rows say: every column at its cheaper bound.
     pub(crate) fn trivial_bound(&self) -> f64 {
         let cheapest = |column: &Definition| match column.cost {
@@ -110,7 +104,7 @@ impl Program {
             cost if cost > 0.0 => cost * column.low,
             cost => cost * column.high,
         };
-        self.offset + self.definitions.iter().map(cheapest).sum::<f64>()
+        self.definitions.iter().map(cheapest).sum::<f64>()
     }
 
     /// Hands the statement to HiGHS.
@@ -124,7 +118,7 @@ impl Program {
             stated.add_constraint(row);
         }
         let highs = stated.try_into_inner().map_err(|error| SolverFault(error.to_string()))?;
-        Model::new(highs, self.offset, self.has_integers)
+        Model::new(highs, self.has_integers)
     }
 }
 

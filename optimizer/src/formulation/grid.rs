@@ -19,10 +19,9 @@ pub(super) fn state(problem: &DispatchProblem, statement: &mut Statement) -> Gri
         export: Vec::with_capacity(steps),
         balance: Vec::with_capacity(steps),
     };
-    let peak = (statement.limits == Limits::Hard && grid.demand_charge_per_kw > 0.0).then(|| {
-        statement.program.add_offset(-grid.demand_charge_per_kw * grid.incurred_peak_kw);
-        statement.column(grid.incurred_peak_kw, f64::INFINITY, grid.demand_charge_per_kw)
-    });
+    // The peak beyond the incurred one, so that the objective has no constant part to blur the solver's relative gap.
+    let above = (statement.limits == Limits::Hard && grid.demand_charge_per_kw > 0.0)
+        .then(|| statement.column(0.0, f64::INFINITY, grid.demand_charge_per_kw));
     for step in 0..steps {
         let load_kw = problem.load_kw[step];
         // Importing more than everything can draw would need an export in the same step, which the rules exclude:
@@ -40,10 +39,10 @@ pub(super) fn state(problem: &DispatchProblem, statement: &mut Statement) -> Gri
         let mut balance = std::mem::take(&mut statement.balance[step]);
         balance.extend([(1.0, import), (-1.0, export)]);
         columns.balance.push(statement.program.equal(&balance, load_kw));
-        if let Some(peak) = peak
+        if let Some(above) = above
             && import_kw > grid.incurred_peak_kw
         {
-            statement.program.at_most(&[(1.0, import), (-1.0, peak)], 0.0);
+            statement.program.at_most(&[(1.0, import), (-1.0, above)], grid.incurred_peak_kw);
         }
         statement.pairs.push(Pair {
             forward: Direction { column: import, most: import_kw, weight: 1.0 },
