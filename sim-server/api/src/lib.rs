@@ -16,11 +16,13 @@ mod kept;
 mod openapi;
 mod routes;
 mod scene_copy;
+mod serve;
 mod stream;
 mod trace;
 
 pub use auth::{Auth, AuthOptions};
 pub use error::ApiError;
+pub use serve::{ServeOptions, serve};
 
 use axum::{
     Router,
@@ -75,22 +77,25 @@ pub struct Check {
 
 #[derive(Debug, Clone, Copy)]
 pub struct ApiOptions {
-    /// Largest body that is read.
+    /// Largest body that is read; devices' data have a limit of their own.
     pub body_limit: usize,
     pub request_timeout: Duration,
     /// Whether a reverse proxy of ours writes `X-Forwarded-For`; otherwise anyone could invent an address.
     pub behind_proxy: bool,
     /// Most live streams at once.
     pub stream_clients: usize,
+    /// A live client that takes nothing for this long is dropped.
+    pub stream_send_within: Duration,
 }
 
 impl Default for ApiOptions {
     fn default() -> Self {
         Self {
-            body_limit: 10 << 20,
+            body_limit: 1 << 20,
             request_timeout: Duration::from_secs(60),
             behind_proxy: false,
             stream_clients: 10_000,
+            stream_send_within: Duration::from_secs(10),
         }
     }
 }

@@ -15,7 +15,10 @@ use parking_lot::Mutex;
 use records::{Role, User};
 use serde::{Deserialize, Serialize};
 use shared::time::{DAY_MS, MINUTE_MS, SECOND_MS, Timestamp};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 /// How long tokens live.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +47,8 @@ struct Inner {
     limiter: LoginLimiter,
     /// Tokens of a user issued before this moment are worth nothing.
     ended: Mutex<HashMap<String, Timestamp>>,
+    /// Walls whose token this process revoked: their streams end at once.
+    ended_walls: Mutex<HashSet<String>>,
 }
 
 /// What an access token says.
@@ -87,6 +92,7 @@ impl Auth {
             options,
             limiter: LoginLimiter::default(),
             ended: Mutex::default(),
+            ended_walls: Mutex::default(),
         };
         Auth { inner: Arc::new(inner) }
     }
@@ -141,6 +147,14 @@ impl Auth {
         let oldest_alive = now.0 - self.inner.options.access_lifetime_ms;
         ended.retain(|_, at| at.0 >= oldest_alive);
         ended.insert(user.to_owned(), now);
+    }
+
+    pub(crate) fn end_wall(&self, id: &str) {
+        self.inner.ended_walls.lock().insert(id.to_owned());
+    }
+
+    pub(crate) fn is_wall_ended(&self, id: &str) -> bool {
+        self.inner.ended_walls.lock().contains(id)
     }
 }
 

@@ -57,6 +57,8 @@ pub(crate) async fn list(
 }
 
 /// Revoke a wall token
+///
+/// Its live streams end at once.
 #[utoipa::path(delete, path = "/api/v1/wall-tokens/{id}", tag = "people", security(("bearer" = ["admin"])),
     params(("id" = String, Path)), responses((status = 200, body = ref("Nothing"))))]
 pub(crate) async fn revoke(
@@ -68,6 +70,7 @@ pub(crate) async fn revoke(
     if !app.state.records.revoke_wall_token(&id, now).await? {
         return Err(ApiError::not_found("wall token", &id));
     }
+    app.state.auth.end_wall(&id);
     app.audit(&caller.who.name(), "wall-token.revoke", &id, now).await;
     ok(())
 }

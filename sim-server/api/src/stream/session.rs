@@ -34,8 +34,6 @@ use twin::TwinChange;
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// Values are conflated over this long: a person sees no difference, a network does.
 const TICK: Duration = Duration::from_millis(50);
-/// A client that takes nothing for this long is gone or hopeless.
-const SEND_WITHIN: Duration = Duration::from_secs(10);
 const PING_EVERY_MS: i64 = 20 * SECOND_MS;
 /// A live client answers pings; one that was silent this long is a half-open connection.
 const HEARD_WITHIN_MS: i64 = 60 * SECOND_MS;
@@ -85,7 +83,8 @@ type Step<T> = Result<T, Ended>;
 
 /// Serves a client to the end.
 pub(super) async fn serve(app: &Arc<App>, socket: WebSocket, encoding: Encoding) -> Ended {
-    let mut link = Link { socket, writer: Writer::new(encoding), encoding };
+    let send_within = app.state.options.stream_send_within;
+    let mut link = Link { socket, writer: Writer::new(encoding), encoding, send_within };
     let who = match greet(app, &mut link).await {
         Ok(who) => who,
         Err(ended) => return ended,
@@ -104,6 +103,7 @@ struct Link {
     socket: WebSocket,
     writer: Writer,
     encoding: Encoding,
+    send_within: Duration,
 }
 
 impl Link {
@@ -117,7 +117,7 @@ impl Link {
     }
 
     async fn feed_frame(&mut self, frame: Message) -> Step<()> {
-        match timeout(SEND_WITHIN, self.socket.feed(frame)).await {
+        match timeout(self.send_within, self.socket.feed(frame)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Ended::Lost),
             Err(_) => Err(Ended::TooSlow),
@@ -125,7 +125,7 @@ impl Link {
     }
 
     async fn flush(&mut self) -> Step<()> {
-        match timeout(SEND_WITHIN, self.socket.flush()).await {
+        match timeout(self.send_within, self.socket.flush()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Ended::Lost),
             Err(_) => Err(Ended::TooSlow),
@@ -436,7 +436,9 @@ impl<'a> Session<'a> {
     async fn check_token(&mut self, now: Timestamp) -> Step<()> {
         let good = match &self.who {
             Principal::User(claims) => self.app.state.auth.still_good(claims, now).is_ok(),
+            Principal::Wall { info, .. } if self.app.state.auth.is_wall_ended(&info.id) => false,
             Principal::Wall { token, .. } => {
+                // Whatever ended it may have been another process.
                 if now.since(self.last_token_check) < WALL_CHECK_EVERY_MS {
                     return Ok(());
                 }

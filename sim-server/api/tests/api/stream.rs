@@ -25,10 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 async fn listen(park: &Park) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = park.router.clone();
-    tokio::spawn(async move {
-        axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await.unwrap();
-    });
+    let served =
+        api::serve(listener, park.router.clone(), api::ServeOptions::default(), park.shutdown.clone());
+    tokio::spawn(served);
     address
 }
 
@@ -329,4 +328,30 @@ async fn there_are_no_more_streams_than_are_served() {
         .insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(Encoding::Json.subprotocol()));
     let Err(tungstenite::Error::Http(response)) = connect_async(request).await else { panic!("accepted") };
     assert_eq!((response.status().as_u16(), response.headers().contains_key("retry-after")), (503, true));
+}
+
+#[tokio::test]
+async fn one_who_never_reads_is_dropped() {
+    let options = api::ApiOptions { stream_send_within: Duration::from_millis(100), ..Default::default() };
+    let park = Park::with(options).await;
+    let token = park.token("viewer").await;
+    let mut client = Client::connect(listen(&park).await, Encoding::Json).await;
+    client.hello(&token).await;
+    let subscribe = Encoding::Json.encode(&ClientMessage::Subscribe(Selector::All)).unwrap();
+    let subscribe = Message::text(String::from_utf8(subscribe).unwrap());
+    // Every one is answered, until the answers fill all buffers between us.
+    let flood = async { while client.socket.send(subscribe.clone()).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, flood).await.expect("the server lets go of us");
+}
+
+#[tokio::test]
+async fn a_revoked_wall_goes_dark() {
+    let park = Park::open().await;
+    let admin = park.token("admin").await;
+    let (id, wall) = park.wall_token().await;
+    let mut client = Client::connect(listen(&park).await, Encoding::Postcard).await;
+    assert!(matches!(client.hello(&wall).await, Welcome::Accepted { .. }));
+    let path = format!("/api/v1/wall-tokens/{id}");
+    assert_eq!(park.call(Method::DELETE, &path, Some(&admin), "").await.status, 200);
+    assert_eq!(client.closed().await.unwrap().code, 4001.into());
 }
