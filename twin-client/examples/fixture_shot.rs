@@ -2,6 +2,8 @@
 //!
 //! `fixture_shot OUT.png [--at TIME] [--lang zh-CN|en] [--size WxH] [--select DEVICE] [--scene FOLDER]`
 
+#![allow(clippy::expect_used, clippy::print_stdout, reason = "a tool for looking, run by hand")]
+
 #[path = "../tests/fixture/mod.rs"]
 mod fixture;
 

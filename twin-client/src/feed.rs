@@ -42,7 +42,12 @@ fn drain(
 
 fn take(event: NetEvent, model: &mut ParkModel, ui: &mut UiState, selection: &mut Selection) {
     match event {
-        NetEvent::Link(state) => model.link = state,
+        NetEvent::Link(state) => {
+            if model.link != state {
+                info!("link: {state}");
+            }
+            model.link = state;
+        }
         NetEvent::Scene { scene, etag } => {
             model.set_scene(*scene, etag);
             // Indices of the old scene mean other things in the new one.

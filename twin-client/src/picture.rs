@@ -116,7 +116,7 @@ fn proceed(
     }
     if work.started.elapsed() > work.task.give_up_after {
         error!(
-            "gave up after {} s: link {:?}; still waiting for: {}",
+            "gave up after {} s: the link is {}; still waiting for: {}",
             work.task.give_up_after.as_secs(),
             model.link,
             if model.is_complete() { "shaders".into() } else { model.missing().join(", ") }

@@ -1,6 +1,7 @@
 //! The state of the connection, as people see it.
 
 use shared::time::Timestamp;
+use std::fmt;
 
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum LinkState {
@@ -21,6 +22,20 @@ pub enum LinkState {
     Refused {
         reason: String,
     },
+}
+
+impl fmt::Display for LinkState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LinkState::NeedsLogin => f.write_str("nobody is logged in"),
+            LinkState::LoggingIn => f.write_str("logging in"),
+            LinkState::LoadingScene => f.write_str("loading the scene"),
+            LinkState::Connecting => f.write_str("connecting"),
+            LinkState::Live => f.write_str("live"),
+            LinkState::Lost { reason, .. } => write!(f, "lost ({reason}), trying again"),
+            LinkState::Refused { reason } => write!(f, "refused: {reason}"),
+        }
+    }
 }
 
 impl LinkState {

@@ -64,7 +64,7 @@ impl Ask {
                 if_none_match: scene_etag.map(|tag| format!("\"{tag}\"")),
                 ..get("/api/v1/scene".into())
             },
-            Ask::Curve => get("/api/v1/energy/curve?step=300".into()),
+            Ask::Curve => get("/api/v1/energy/curve".into()),
             Ask::Energy => get("/api/v1/energy/summary".into()),
             Ask::Plan => get("/api/v1/vpp/plan".into()),
             Ask::Tracking => get("/api/v1/vpp/tracking".into()),

@@ -108,6 +108,7 @@ pub struct View<'a> {
     pub selection: &'a Selection,
 }
 
+#[expect(clippy::too_many_arguments, reason = "all that the panels read meets here")]
 fn shell(
     mut contexts: EguiContexts,
     model: Res<ParkModel>,

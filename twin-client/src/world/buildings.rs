@@ -96,7 +96,6 @@ fn facade(used_as: BuildingUse) -> Facade {
             lit_share: 0.6,
             gates: true,
             louvres: true,
-            ..plain
         },
         BuildingUse::Gatehouse => Facade { sill: 0.35, head: 0.9, bay_m: 2.5, lit_share: 1.0, ..plain },
     }

@@ -58,15 +58,15 @@ pub fn mood(elevation_deg: f32) -> Mood {
         let t = ramp(from, to);
         t * t * (3.0 - 2.0 * t)
     };
-    let sun = smooth(-0.8, 14.0);
+    let sun = smooth(-1.2, 8.0);
     let moon = 1.0 - smooth(-9.0, -2.0);
     let day = smooth(-7.0, 10.0);
-    let low = 1.0 - smooth(2.0, 24.0);
+    let low = 1.0 - smooth(1.0, 20.0);
     let tone = |a: u32, b: u32, t: f32| {
         let (a, b): (LinearRgba, LinearRgba) = (hex(a).into(), hex(b).into());
         LinearRgba::from_vec4(a.to_vec4().lerp(b.to_vec4(), t))
     };
-    let key_colour = if sun > 0.0 { tone(0xFFF6EA, 0xFFB27A, low) } else { hex(0xA9C1EE).into() };
+    let key_colour = if sun > 0.0 { tone(0xFFF6EA, 0xFFA766, low) } else { hex(0xA9C1EE).into() };
     let by_elevation = |stops: [(f32, u32); 5]| {
         let above = stops.iter().position(|(at, _)| elevation_deg < *at).unwrap_or(stops.len());
         match above {
@@ -98,7 +98,7 @@ pub fn mood(elevation_deg: f32) -> Mood {
         fill_lux: 640.0 * day + 130.0 * (1.0 - day),
         fill_colour: tone(0x8FA8D6, 0xD6E4F5, day),
         ambient: 860.0 * day + 330.0 * (1.0 - day),
-        ambient_colour: tone(0x7F97C8, 0xE4E8F2, day),
+        ambient_colour: tone(0x869AC6, 0xE8EAF0, day),
         sky: SkyTones {
             zenith,
             horizon,

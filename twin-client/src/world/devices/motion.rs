@@ -20,14 +20,13 @@ pub struct Parts {
     version: u64,
 }
 
+type MovingParts = Or<(With<ChargeBand>, With<ChargerLight>, With<ParkedCar>, With<Rotor>)>;
+
 /// Collects the parts of a newly built world.
 pub fn index_parts(
     model: Res<ParkModel>,
     mut parts: ResMut<Parts>,
-    moving: Query<
-        (Entity, &DeviceIndex),
-        Or<(With<ChargeBand>, With<ChargerLight>, With<ParkedCar>, With<Rotor>)>,
-    >,
+    moving: Query<(Entity, &DeviceIndex), MovingParts>,
     added: Query<(), Added<DeviceIndex>>,
 ) {
     if parts.version == model.scene_version && added.is_empty() {

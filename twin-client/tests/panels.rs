@@ -1,0 +1,128 @@
+//! Panels as people use them: what they show of a model, and what a click asks for.
+
+mod fixture;
+
+use egui_kittest::{Harness, kittest::Queryable};
+use shared::{text::Language, time::Timestamp};
+use twin_client::{
+    i18n::I18n,
+    model::{LinkState, ParkModel, Selection, selection::Thing},
+    ui::{UiState, View, arrange, commands::UiCommand, fonts, theme},
+};
+
+const NOW: Timestamp = Timestamp(1_782_014_400_000);
+
+struct Desk {
+    model: ParkModel,
+    i18n: I18n,
+    selection: Selection,
+    state: UiState,
+    out: Vec<UiCommand>,
+    left: Option<egui::Rect>,
+}
+
+fn desk(language: Language) -> Desk {
+    let scene = fixture::sample_park();
+    let mut model = ParkModel::default();
+    model.set_scene(scene.clone(), "v1".into());
+    for message in fixture::messages(&scene, NOW) {
+        model.apply(message, NOW);
+    }
+    model.curve = Some(fixture::curve(NOW, Timestamp(NOW.0 - 11 * 3_600_000)));
+    model.link = LinkState::Live;
+    model.set_local_time(NOW);
+    Desk {
+        model,
+        i18n: I18n::new(language),
+        selection: Selection::default(),
+        state: UiState::default(),
+        out: Vec::new(),
+        left: None,
+    }
+}
+
+fn harness(desk: Desk) -> Harness<'static, Desk> {
+    let mut harness = Harness::builder().with_size(egui::vec2(1600.0, 900.0)).build_ui_state(
+        |ui, desk: &mut Desk| {
+            let view = View { model: &desk.model, i18n: &desk.i18n, selection: &desk.selection };
+            desk.left = Some(arrange(ui, &view, &mut desk.state, &mut desk.out));
+        },
+        desk,
+    );
+    harness.ctx.set_fonts(fonts::definitions());
+    theme::apply(&harness.ctx);
+    harness.run_steps(3);
+    harness
+}
+
+#[test]
+fn the_park_keeps_the_space_between_the_panels() {
+    let harness = harness(desk(Language::Chinese));
+    let left = harness.state().left.unwrap();
+    assert!(left.width() > 850.0 && left.height() > 800.0, "{left:?}");
+    assert!(harness.state().out.is_empty(), "nobody asked for anything: {:?}", harness.state().out);
+}
+
+#[test]
+fn both_languages_show_the_same_panels_in_their_own_words() {
+    for (language, words) in [
+        (Language::Chinese, ["实时功率平衡", "分时电价", "碳时钟", "告警", "示例电价"]),
+        (Language::English, ["Power balance now", "Tariff", "Carbon clock", "Alarms", "example"]),
+    ] {
+        let harness = harness(desk(language));
+        for word in words {
+            assert!(harness.query_by_label(word).is_some(), "{word}");
+        }
+    }
+}
+
+#[test]
+fn acknowledging_asks_for_the_most_pressing_alarm_first() {
+    let mut harness = harness(desk(Language::English));
+    harness.get_all_by_label("Ack").next().unwrap().click();
+    harness.run_steps(2);
+    assert_eq!(harness.state().out, [UiCommand::Acknowledge("a1".parse().unwrap())]);
+}
+
+#[test]
+fn nothing_can_be_asked_while_the_link_is_lost_and_the_banner_says_so() {
+    let mut lost = desk(Language::English);
+    lost.model.link = LinkState::Lost { since: Timestamp(NOW.0 - 7_000), reason: "reset".into() };
+    let mut harness = harness(lost);
+    assert!(harness.query_by_label_contains("Link lost, reconnecting").is_some());
+    assert!(harness.query_by_label_contains("7 s ago").is_some());
+    harness.get_all_by_label("Ack").next().unwrap().click();
+    harness.run_steps(2);
+    assert!(!harness.state().out.iter().any(|c| matches!(c, UiCommand::Acknowledge(_))));
+}
+
+#[test]
+fn a_selected_device_shows_its_values_with_unit_and_state_in_words() {
+    let mut chosen = desk(Language::English);
+    let scene = chosen.model.scene.clone().unwrap();
+    let index = scene.device_index(&"bess-1".parse().unwrap()).unwrap();
+    chosen.selection.selected = Some(Thing::Device(index));
+    let mut harness = harness(chosen);
+    for shown in ["Storage 1", "State of charge", "online", "simulated", "Planned power of this device"] {
+        assert!(harness.query_all_by_label(shown).next().is_some(), "{shown}");
+    }
+    harness.get_by_label("×").click();
+    harness.run_steps(2);
+    assert_eq!(harness.state().out, [UiCommand::Select(None)]);
+}
+
+#[test]
+fn the_language_button_asks_for_the_other_language() {
+    let mut harness = harness(desk(Language::Chinese));
+    harness.get_by_label("EN").click();
+    harness.run_steps(2);
+    assert_eq!(harness.state().out, [UiCommand::SetLanguage(Language::English)]);
+}
+
+#[test]
+fn without_credentials_the_client_asks_for_them() {
+    let mut empty = desk(Language::English);
+    empty.model = ParkModel::default();
+    let harness = harness(empty);
+    assert!(harness.query_by_label("User name").is_some());
+}
