@@ -162,8 +162,8 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     ));
     let router = api::router_described(state, further, gateway::openapi());
     spawn(&mut tasks, {
-        let (stop, service) = (shutdown.clone(), router.into_make_service_with_connect_info::<SocketAddr>());
-        async move { Ok(axum::serve(http, service).with_graceful_shutdown(stop.cancelled_owned()).await?) }
+        let stop = shutdown.clone();
+        async move { Ok(api::serve(http, router, api::ServeOptions::default(), stop).await?) }
     });
     spawn(&mut tasks, {
         let (stop, twin) = (shutdown.clone(), twin.clone());
@@ -194,6 +194,14 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         let (stop, twin, folder) = (shutdown.clone(), twin.clone(), args.data.clone());
         async move {
             watchdog::watch_disk(twin, folder, clock, stop).await;
+            Ok(())
+        }
+    });
+    spawn(&mut tasks, {
+        let (stop, records) = (shutdown.clone(), records.clone());
+        let keep_ms = i64::from(args.retention_days) * DAY_MS;
+        async move {
+            watchdog::prune_records(records, keep_ms, clock, stop).await;
             Ok(())
         }
     });

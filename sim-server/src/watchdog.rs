@@ -1,5 +1,6 @@
-//! Alarms of the park itself: no feasible plan, little disk left.
+//! What the park watches of itself: alarms of an infeasible plan and a full disk, records that have had their time.
 
+use records::Records;
 use shared::{
     alarm::AlarmKind,
     plan::{PlanStatus, PlanView},
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use twin::Twin;
 
 const DISK_EVERY: Duration = Duration::from_secs(30);
+const PRUNE_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// Raises and clears the alarm of an infeasible plan as plans come.
 pub(crate) async fn watch_plans(
@@ -67,5 +69,26 @@ pub(crate) async fn watch_disk(
             (text, Some(free_mb as f64))
         });
         twin.park_alarm(AlarmKind::DiskLow, active, clock()).await;
+    }
+}
+
+/// Forgets commands, alarms, events and audit entries that ended longer ago than `keep_ms`, once a day.
+pub(crate) async fn prune_records(
+    records: Records,
+    keep_ms: i64,
+    clock: fn() -> Timestamp,
+    shutdown: CancellationToken,
+) {
+    let mut every = tokio::time::interval(PRUNE_EVERY);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = every.tick() => {}
+        }
+        match records.prune_before(Timestamp(clock().0 - keep_ms)).await {
+            Ok(0) => {}
+            Ok(pruned) => tracing::info!(pruned, "records that ended long ago are gone"),
+            Err(error) => tracing::warn!(%error, "old records not pruned"),
+        }
     }
 }

@@ -13,6 +13,7 @@ mod docs_page;
 mod error;
 mod extract;
 mod kept;
+mod leftover;
 mod openapi;
 mod routes;
 mod scene_copy;

@@ -39,6 +39,7 @@ pub(crate) async fn edge(State(app): Context, mut request: Request, next: Next) 
     };
     let span = tracing::debug_span!("request", trace_id = %id, %method, path = %request.uri().path());
     let limit = app.state.options.request_timeout;
+    let request = crate::leftover::read_to_the_end(request);
     let answer = async move {
         match tokio::time::timeout(limit, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
             Ok(Ok(response)) => response,

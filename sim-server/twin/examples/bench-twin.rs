@@ -1,7 +1,7 @@
 //! How many points a second the twin takes, in process: payloads of 10 points from 1,000 devices, each durable before it
 //! is answered. Prints a JSON array of results.
 //!
-//! `cargo run -p twin --release --example bench [-- SECONDS]`
+//! `cargo run -p twin --release --example bench-twin [-- SECONDS]`
 
 use history::{History, HistoryOptions};
 use records::Records;
