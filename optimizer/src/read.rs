@@ -17,7 +17,7 @@ pub enum ReadError {
     Syntax(serde_json::Error),
     #[error("{field}: {reason}")]
     Shape {
-        /// Path of the value at fault, `.` for the whole.
+        /// Path of the value at fault, `problem` for the whole.
         field: String,
         reason: String,
     },
@@ -36,7 +36,9 @@ pub fn read_problem(text: &str) -> Result<DispatchProblem, ReadError> {
         value = problem.take();
     }
     let problem: DispatchProblem = serde_path_to_error::deserialize(value).map_err(|error| {
-        ReadError::Shape { field: error.path().to_string(), reason: error.inner().to_string() }
+        let path = error.path().to_string();
+        let field = if path == "." { "problem".to_owned() } else { path };
+        ReadError::Shape { field, reason: error.into_inner().to_string() }
     })?;
     problem.validate()?;
     Ok(problem)
@@ -109,7 +111,7 @@ mod tests {
             (text_with("/grid", "{\"imprt_limit_kw\": 1}"), "grid.imprt_limit_kw: unknown field"),
             (text_with("/load_kw", "[1, 2"), "not JSON: "),
             (String::new(), "not JSON: EOF"),
-            ("[]".to_owned(), ".: invalid"),
+            ("[]".to_owned(), "problem: "),
         ];
         for (text, message) in table {
             let error = read_problem(&text).unwrap_err().to_string();

@@ -24,6 +24,11 @@ pub(crate) struct Budget<'a> {
 }
 
 impl Budget<'_> {
+    /// The same with a share of the whole kept back.
+    pub(crate) fn but_for(&self, share: f64) -> Self {
+        Self { seconds: self.seconds * (1.0 - share), elapsed_seconds: self.elapsed_seconds }
+    }
+
     pub(crate) fn left(&self) -> f64 {
         self.seconds - (self.elapsed_seconds)()
     }
