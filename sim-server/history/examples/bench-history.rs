@@ -1,6 +1,6 @@
 //! Measures the store on this machine and prints a JSON array of `{name, value, unit, bar, peer, peer_value}`.
 //!
-//! `cargo run -p history --release --example bench -- [seconds of 1,000 series at 1 Hz, default 10000, at least 3600] [folder]`
+//! `cargo run -p history --release --example bench-history -- [seconds of 1,000 series at 1 Hz, default 10000, at least 3600] [folder]`
 //!
 //! The signals are rounded as meters round: powers and voltages to 0.1, counters to 0.01, state of charge to 0.1, and a state.
 
