@@ -277,6 +277,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn blocks_round_trip_and_their_summaries_are_true(readings in readings()) {
             let block = Block::seal(SeriesId(3), 9, 40, &readings).unwrap();

@@ -213,6 +213,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn points_come_back_in_order(
             points in prop::collection::vec((any::<u32>(), 0..END_OF_TIME_MS, -1e300f64..1e300, 0u8..3), 0..200),

@@ -44,6 +44,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn every_integer_round_trips(values in prop::collection::vec(any::<i64>(), 0..50)) {
             let mut bytes = Vec::new();

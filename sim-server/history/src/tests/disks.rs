@@ -140,6 +140,9 @@ impl Disk for GatedDisk {
     fn truncate(&self, name: &str, len: u64) -> io::Result<()> {
         self.disk.truncate(name, len)
     }
+    fn rewrite(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.disk.rewrite(name, bytes)
+    }
     fn remove(&self, name: &str) -> io::Result<()> {
         self.disk.remove(name)
     }

@@ -233,17 +233,21 @@ fn a_full_disk_refuses_and_recovers_when_space_returns() {
 
 #[test]
 fn bytes_of_a_failed_sync_are_never_seen_again() {
-    for aftermath in AFTERMATHS {
+    for (aftermath, refuses) in AFTERMATHS.iter().flat_map(|a| [(*a, false), (*a, true)]) {
         let disk = FaultDisk::default();
         let (mut wal, ..) = open(&disk);
         let mut story = Story::default();
         assert!(story.commit(&mut wal, 2));
+        // Even where the bytes cannot be cut off again.
+        disk.refuse_changes(refuses);
+        disk.fail_syncs(1);
+        assert!(!story.commit(&mut wal, 2));
         disk.fail_syncs(1);
         assert!(!story.commit(&mut wal, 2));
         assert!(story.commit(&mut wal, 2));
         let (_, report, seen) = open(&disk.after_power_loss(aftermath));
-        assert_eq!(seen, [0, 1, 4, 5], "{aftermath:?}");
-        assert_eq!(report.damage, [], "{aftermath:?}");
+        assert_eq!(seen, [0, 1, 6, 7], "{aftermath:?}, changes refused: {refuses}");
+        assert_eq!(report.damage, [], "{aftermath:?}, changes refused: {refuses}");
     }
 }
 
@@ -254,6 +258,7 @@ enum Step {
     Space,
     FailSyncs(u32),
     ShortWrites(usize),
+    RefuseChanges(bool),
     Reopen,
     PowerLoss(Unsynced),
     Drop,
@@ -266,6 +271,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Space),
         1 => (1u32..4).prop_map(Step::FailSyncs),
         1 => (1usize..30).prop_map(Step::ShortWrites),
+        1 => any::<bool>().prop_map(Step::RefuseChanges),
         1 => Just(Step::Reopen),
         1 => prop::sample::select(&AFTERMATHS[..]).prop_map(Step::PowerLoss),
         1 => Just(Step::Drop),
@@ -273,7 +279,11 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2 * ProptestConfig::default().cases, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 4 * ProptestConfig::default().cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
     #[test]
     fn whatever_the_disk_does_acknowledged_records_survive(steps in prop::collection::vec(step(), 1..60)) {
         let mut disk = FaultDisk::default();
@@ -286,6 +296,7 @@ proptest! {
                 Step::Space => { disk.set_free_bytes(None); disk.limit_writes(None); }
                 Step::FailSyncs(count) => disk.fail_syncs(count),
                 Step::ShortWrites(longest) => disk.limit_writes(Some(longest)),
+                Step::RefuseChanges(refuse) => disk.refuse_changes(refuse),
                 Step::Drop => {
                     let (count, low) = (story.acknowledged.len(), story.last_sequence + 1);
                     wal.rotate();
@@ -298,6 +309,7 @@ proptest! {
                         disk = disk.after_power_loss(aftermath);
                     } else {
                         disk.fail_syncs(0);
+                        disk.refuse_changes(false);
                     }
                     let (reopened, report, seen) = open(&disk);
                     wal = reopened;

@@ -16,6 +16,9 @@ pub trait Disk: Send + Sync + 'static {
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
     /// Cuts a file to `len` bytes and syncs it.
     fn truncate(&self, name: &str, len: u64) -> io::Result<()>;
+    /// Makes `bytes`, which the file begins with already, its whole durable content. They are written again, in place: after a
+    /// failed sync, a system may hold in memory, as if they were on the disk, bytes that never got there.
+    fn rewrite(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Makes created and removed names durable.
     fn sync_folder(&self) -> io::Result<()>;
@@ -89,6 +92,13 @@ impl Disk for StdDisk {
         if file.metadata()?.len() > len {
             file.set_len(len)?;
         }
+        file.sync_all()
+    }
+
+    fn rewrite(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).open(self.folder.join(name))?;
+        file.write_all(bytes)?;
+        file.set_len(bytes.len() as u64)?;
         file.sync_all()
     }
 

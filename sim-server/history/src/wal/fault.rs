@@ -29,6 +29,7 @@ struct State {
     free_bytes: Option<u64>,
     failing_syncs: u32,
     longest_write: Option<usize>,
+    refuses_changes: bool,
 }
 
 /// What survives of bytes that were written and not synced.
@@ -58,6 +59,10 @@ impl FaultDisk {
     }
     pub(crate) fn limit_writes(&self, longest: Option<usize>) {
         self.0.lock().longest_write = longest;
+    }
+    /// Whether truncating and removing fail, as on a file system that went read-only.
+    pub(crate) fn refuse_changes(&self, refuse: bool) {
+        self.0.lock().refuses_changes = refuse;
     }
     pub(crate) fn operations(&self) -> u64 {
         self.0.lock().operations
@@ -124,6 +129,11 @@ impl State {
         Ok(())
     }
 
+    fn change(&mut self) -> io::Result<()> {
+        self.operate()?;
+        if self.refuses_changes { Err(io::ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
+    }
+
     fn sync(&mut self, name: &str) -> io::Result<()> {
         self.operate()?;
         let fails = self.failing_syncs > 0;
@@ -167,7 +177,7 @@ impl Disk for FaultDisk {
 
     fn truncate(&self, name: &str, len: u64) -> io::Result<()> {
         let mut state = self.0.lock();
-        state.operate()?;
+        state.change()?;
         let contents = state.files.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         contents.cached.truncate(len);
@@ -176,9 +186,21 @@ impl Disk for FaultDisk {
         state.sync(name)
     }
 
+    fn rewrite(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.change()?;
+        let contents = state.files.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
+        assert!(contents.cached.starts_with(bytes), "only what is there is written again");
+        contents.cached.truncate(bytes.len());
+        let on_platter = contents.durable.iter().zip(bytes).take_while(|(a, b)| a == b).count();
+        contents.durable.truncate(on_platter);
+        contents.forgotten = on_platter;
+        state.sync(name)
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.0.lock();
-        state.operate()?;
+        state.change()?;
         let contents = state.files.remove(name).ok_or(io::ErrorKind::NotFound)?;
         if contents.named {
             state.ghosts.insert(name.to_owned(), contents);

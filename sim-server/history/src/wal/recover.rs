@@ -6,7 +6,7 @@ use super::{
     segment::{self, Anchor, Frames, Piece},
 };
 use serde::Serialize;
-use std::{collections::VecDeque, ops::Range, sync::Arc};
+use std::{collections::VecDeque, io, ops::Range, sync::Arc};
 
 /// What opening the log found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -58,6 +58,8 @@ enum Extent {
 struct Found {
     number: u64,
     anchor: Option<Anchor>,
+    /// Too short for a frame.
+    is_short: bool,
 }
 
 impl Wal {
@@ -73,6 +75,14 @@ impl Wal {
         let next_number = found.last().map_or(1, |f| f.number + 1);
         let mut report = OpenReport::default();
         let mut closed = VecDeque::new();
+        let (unfinished, found): (Vec<Found>, Vec<Found>) = {
+            let anchors: Vec<u64> = found.iter().filter_map(|f| f.anchor).map(|a| a.number).collect();
+            found.into_iter().partition(|f| f.anchor.is_none() && f.is_short && !anchors.contains(&f.number))
+        };
+        for one in unfinished {
+            // Its creation failed, so nothing was committed to it, and it says nothing about its elders.
+            remove_or_keep(&*disk, one.number, &mut closed);
+        }
         let mut anchor = Anchor::default();
         let mut last_sequence = 0;
         for (index, one) in found.iter().enumerate() {
@@ -102,13 +112,7 @@ impl Wal {
                 continue;
             }
             if extent == Extent::Last {
-                // Synced even when there is nothing to cut: after a killed process the last frames may be in the
-                // page cache only, and readers are about to see them.
-                disk.truncate(&name, end).map_err(|source| WalError {
-                    doing: "cutting the tail of",
-                    file: name.clone(),
-                    source,
-                })?;
+                settle(&*disk, &name, &bytes[..end as usize])?;
             }
             report.segments += 1;
             report.bytes += end;
@@ -129,6 +133,17 @@ fn read(disk: &dyn Disk, name: &str, limit: u64) -> Result<Vec<u8>, WalError> {
     disk.read(name, limit).map_err(|source| WalError { doing: "reading", file: name.to_owned(), source })
 }
 
+/// Cuts the last segment to what counts and makes that durable. Even when there is nothing to cut: after a killed process its
+/// last frames may be in memory only, and readers are about to see them.
+fn settle(disk: &dyn Disk, name: &str, good: &[u8]) -> Result<(), WalError> {
+    let done = match disk.rewrite(name, good) {
+        // A full disk must not keep the store from opening; syncing is all that can be done then.
+        Err(e) if e.kind() == io::ErrorKind::StorageFull => disk.truncate(name, good.len() as u64),
+        other => other,
+    };
+    done.map_err(|source| WalError { doing: "cutting the tail of", file: name.to_owned(), source })
+}
+
 fn find_segments(disk: &dyn Disk) -> Result<Vec<Found>, WalError> {
     let names = disk.list().map_err(|source| WalError {
         doing: "listing",
@@ -140,8 +155,9 @@ fn find_segments(disk: &dyn Disk) -> Result<Vec<Found>, WalError> {
     numbers
         .into_iter()
         .map(|number| {
-            let head = read(disk, &segment::file_name(number), segment::HEADER_BYTES as u64)?;
-            Ok(Found { number, anchor: segment::read_header(&head, number) })
+            let head = read(disk, &segment::file_name(number), segment::HEADER_BYTES as u64 + 1)?;
+            let is_short = head.len() <= segment::HEADER_BYTES;
+            Ok(Found { number, anchor: segment::read_header(&head, number), is_short })
         })
         .collect()
 }
@@ -204,7 +220,7 @@ impl Scan<'_> {
                 _ => None,
             });
             match (first, self.extent) {
-                // A file whose creation was not finished.
+                // A file whose creation was not finished: nothing was ever committed to it.
                 (None, Extent::Last) => return 0,
                 (None, _) => self.damage(0..bytes.len(), "no header and no frame"),
                 (Some(first), _) => self.damage(0..first.min(segment::HEADER_BYTES), "the header is damaged"),
