@@ -1,13 +1,13 @@
 //! The client's binary: reads the command line, starts the link and shows the park.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use bevy::app::AppExit;
 use clap::Parser;
 use shared::stream::Encoding;
 use std::{io::Write, process::ExitCode, sync::Arc, time::Duration};
 use twin_client::{
     app::{self, Setup},
-    net::{LinkConfig, Net},
+    net::{Credentials, LinkConfig, Net},
     options::Options,
     picture::Task,
 };
@@ -29,6 +29,9 @@ fn run(options: &Options) -> Result<AppExit> {
         credentials: options.credentials()?,
         encoding: Encoding::Postcard,
     };
+    if options.headless && config.credentials == Credentials::None {
+        bail!("--headless needs --user with a password, --token-file, or PARK_TOKEN: nobody can be asked");
+    }
     let headless = options.headless.then(|| Task {
         screenshot: options.screenshot.clone(),
         bench_frames: options.bench_frames,

@@ -5,7 +5,7 @@
 
 use crate::{
     camera::{Eye, FreeRect},
-    model::ParkModel,
+    model::{LinkState, ParkModel},
     world::WorldRoot,
 };
 use bevy::{
@@ -47,6 +47,7 @@ pub type Report = Arc<dyn Fn(&[f64]) + Send + Sync>;
 /// Exit codes beside 0.
 pub const EXIT_TIMED_OUT: u8 = 2;
 pub const EXIT_NOT_SAVED: u8 = 3;
+pub const EXIT_REFUSED: u8 = 4;
 
 pub struct PicturePlugin {
     pub image: Handle<Image>,
@@ -114,6 +115,11 @@ fn proceed(
     if work.capturing {
         return;
     }
+    if let LinkState::Refused { .. } = &model.link {
+        error!("the link is {}", model.link);
+        exit.write(failure(EXIT_REFUSED));
+        return;
+    }
     if work.started.elapsed() > work.task.give_up_after {
         error!(
             "gave up after {} s: the link is {}; still waiting for: {}",
@@ -121,7 +127,7 @@ fn proceed(
             model.link,
             if model.is_complete() { "shaders".into() } else { model.missing().join(", ") }
         );
-        exit.write(AppExit::Error(NonZero::new(EXIT_TIMED_OUT).unwrap_or(NonZero::<u8>::MIN)));
+        exit.write(failure(EXIT_TIMED_OUT));
         return;
     }
     let there = model.is_complete()
@@ -157,7 +163,7 @@ fn proceed(
                         Ok(()) => AppExit::Success,
                         Err(error) => {
                             error!("cannot save {}: {error}", path.display());
-                            AppExit::Error(NonZero::new(EXIT_NOT_SAVED).unwrap_or(NonZero::<u8>::MIN))
+                            failure(EXIT_NOT_SAVED)
                         }
                     });
                 },
@@ -167,6 +173,10 @@ fn proceed(
             exit.write(AppExit::Success);
         }
     }
+}
+
+fn failure(code: u8) -> AppExit {
+    AppExit::Error(NonZero::new(code).unwrap_or(NonZero::<u8>::MIN))
 }
 
 fn save(image: &Image, path: &Path) -> Result<(), String> {

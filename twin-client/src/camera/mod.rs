@@ -169,7 +169,7 @@ impl Eye {
                 .map(|(east, north)| at(east, north, 0.0))
                 .to_vec();
         }
-        self.goal = Orbit::overview(aspect).framing(&points, aspect, 0.95);
+        self.goal = Orbit::overview(aspect).framing(&points, aspect, 0.93);
         self.flying = false;
         self.untouched = true;
     }

@@ -156,6 +156,7 @@ pub fn day_plot<'a>(id: &str, height: f32) -> Plot<'a> {
         .allow_scroll(false)
         .allow_boxed_zoom(false)
         .show_background(false)
+        .grid_spacing(egui::Rangef::new(20.0, 300.0))
         .include_x(0.0)
         .include_x(24.0)
         .set_margin_fraction(egui::vec2(0.0, 0.08))

@@ -22,6 +22,7 @@ pub fn ground_mesh(scene: &Scene) -> Mesh {
     let mut b = MeshBuilder::default();
     let [width, depth] = scene.park.extent_m.map(|m| m as f32);
     surroundings(&mut b);
+    scale_lines(&mut b, width, depth);
     plate(&mut b, width, depth);
     for area in &scene.site.areas {
         let colour = match area.kind {
@@ -71,6 +72,36 @@ fn surroundings(b: &mut MeshBuilder) {
                 [corner(pair[0], i), corner(pair[1], i), corner(pair[1], i + 1), corner(pair[0], i + 1)],
                 tone::SURROUNDINGS.linear(),
             );
+        }
+    }
+}
+
+/// Lines every 100 m on the land around, fading outwards: they give the scale without inventing neighbours.
+fn scale_lines(b: &mut MeshBuilder, width: f32, depth: f32) {
+    let (reach, piece) = (1_600_i32, 100_i32);
+    let y = SURROUNDINGS_Y + 0.12;
+    let colour = |p: Vec2| {
+        let share = (1.0 - (p.length() - 400.0) / 1_100.0).clamp(0.0, 1.0);
+        tone::SURROUNDINGS.shade(1.0 + 0.16 * share * share)
+    };
+    let beneath_plate = |p: Vec2| p.x.abs() < width / 2.0 && p.y.abs() < depth / 2.0;
+    for line in (-reach..=reach).step_by(piece as usize) {
+        for start in (-reach..reach).step_by(piece as usize) {
+            let (at, from, to) = (line as f32, start as f32, (start + piece) as f32);
+            for (a, c) in [(Vec2::new(from, at), Vec2::new(to, at)), (Vec2::new(at, to), Vec2::new(at, from))]
+            {
+                if beneath_plate(a) && beneath_plate(c) || a.length() > 1_600.0 {
+                    continue;
+                }
+                // World (x, z): the side vector points so that the quad faces up.
+                let side = (c - a).perp().normalize() * 0.55;
+                let p = |p: Vec2| Vec3::new(p.x, y, p.y);
+                b.quad_uv(
+                    [p(a + side), p(c + side), p(c - side), p(a - side)],
+                    [Vec2::ZERO; 4],
+                    [colour(a), colour(c), colour(c), colour(a)],
+                );
+            }
         }
     }
 }

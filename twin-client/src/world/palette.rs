@@ -41,7 +41,7 @@ macro_rules! tones {
 
 tones! {
     /// Land around the park.
-    SURROUNDINGS = 0xC3C4C0;
+    SURROUNDINGS = 0xC2C6C4;
     GROUND = 0xC6C3BB;
     ROAD = 0xA9A8A5;
     ROAD_MARK = 0xDCDAD4;

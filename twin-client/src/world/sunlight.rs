@@ -92,8 +92,10 @@ pub fn mood(elevation_deg: f32) -> Mood {
         (12.0, 0xE9DFD0),
         (30.0, 0xE2E9EC),
     ]);
+    // A low sun lights the ground at a slant; an eye (or a camera) opens to it.
+    let opening = 1.0 + 0.45 * (1.0 - elevation_deg.to_radians().sin().max(0.0));
     Mood {
-        key_lux: 2_050.0 * sun + 560.0 * moon,
+        key_lux: 2_050.0 * sun * opening + 560.0 * moon,
         key_colour,
         fill_lux: 640.0 * day + 130.0 * (1.0 - day),
         fill_colour: tone(0x8FA8D6, 0xD6E4F5, day),
