@@ -3,6 +3,7 @@
 use super::place::{ALWAYS, Place, all, copy_folder, key, on_both, points, reading, until};
 use crate::{AppendError, History, HistoryError, HistoryOptions, PointBatch, SeriesId};
 use shared::{telemetry::Reading, time::Timestamp};
+use sqlx::AssertSqlSafe;
 
 const T: i64 = 1_750_000_000_000;
 
@@ -281,6 +282,38 @@ async fn what_cannot_be_stored_is_refused_by_name() {
     assert_eq!(history.stats().await.points, 0, "a refused append leaves nothing");
     assert_eq!(history.append(Vec::new()).await, Ok(()));
     history.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_owner_that_lost_its_lock_writes_nothing_over_the_next_one() {
+    let Some(place) = Place::postgres().await else { return };
+    let a = key("a", "power");
+    let first = place.open().await;
+    first.append(points(&a, seconds(3))).await.unwrap();
+    first.checkpoint().await.unwrap();
+    // The server forgets the first owner, as after a network fault.
+    let db = sqlx::PgPool::connect(&place.url().unwrap()).await.unwrap();
+    let held = "FROM pg_locks WHERE locktype = 'advisory' AND (classid::bigint << 32) | objid::bigint
+                = hashtextextended('park history ' || current_schema(), 0)";
+    let (forget, count) =
+        (format!("SELECT pg_terminate_backend(pid) {held}"), format!("SELECT COUNT(*) {held}"));
+    sqlx::query(AssertSqlSafe(forget)).execute(&db).await.unwrap();
+    until("the lock is free", || async {
+        let held: i64 = sqlx::query_scalar(AssertSqlSafe(count.clone())).fetch_one(&db).await.unwrap();
+        held == 0
+    })
+    .await;
+    db.close().await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let options = HistoryOptions { folder: elsewhere.path().into(), ..place.options() };
+    let second = History::open(options).await.unwrap();
+    first.append(points(&a, [reading(T, 9.0)])).await.unwrap();
+    let refused = first.checkpoint().await;
+    assert!(matches!(refused, Err(HistoryError::InUse { .. })), "{refused:?}");
+    assert_eq!(all(&second, &a).await, seconds(3));
+    first.close().await.unwrap();
+    second.close().await.unwrap();
+    place.remove().await;
 }
 
 #[tokio::test]
