@@ -19,7 +19,7 @@ use sqlx::{
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use std::{collections::BTreeMap, str::FromStr};
+use std::{collections::BTreeMap, str::FromStr, time::Duration};
 use tokio::sync::Mutex;
 
 pub(crate) struct PostgresStore {
@@ -33,6 +33,9 @@ pub(crate) struct PostgresStore {
 }
 
 /// Locks and migrations of this store, told from others in the same database by the schema.
+/// The server may take a moment to notice that the last holder's connection is gone.
+const LOCK_ATTEMPTS: u32 = 15;
+const BETWEEN_LOCK_ATTEMPTS: Duration = Duration::from_millis(200);
 const LOCK: &str = "hashtextextended('park history ' || current_schema(), 0)";
 
 impl PostgresStore {
@@ -232,12 +235,17 @@ impl PostgresStore {
 
 async fn take_lock(db: &mut PgConnection, place: &str) -> Result<(), HistoryError> {
     let failed = || database_at("locking", place);
-    let taken: bool = sqlx::query_scalar(AssertSqlSafe(format!("SELECT pg_try_advisory_lock({LOCK})")))
-        .fetch_one(&mut *db)
-        .await
-        .map_err(failed())?;
-    if taken {
-        return Ok(());
+    for attempt in 1..=LOCK_ATTEMPTS {
+        let taken: bool = sqlx::query_scalar(AssertSqlSafe(format!("SELECT pg_try_advisory_lock({LOCK})")))
+            .fetch_one(&mut *db)
+            .await
+            .map_err(failed())?;
+        if taken {
+            return Ok(());
+        }
+        if attempt < LOCK_ATTEMPTS {
+            tokio::time::sleep(BETWEEN_LOCK_ATTEMPTS).await;
+        }
     }
     let holder: Option<String> = sqlx::query_scalar(AssertSqlSafe(format!(
         "SELECT application_name || ' at ' || COALESCE(HOST(client_addr), 'a local socket')
