@@ -32,10 +32,11 @@ pub(crate) struct PostgresStore {
     epoch: i64,
 }
 
-/// Locks and migrations of this store, told from others in the same database by the schema.
 /// The server may take a moment to notice that the last holder's connection is gone.
 const LOCK_ATTEMPTS: u32 = 15;
 const BETWEEN_LOCK_ATTEMPTS: Duration = Duration::from_millis(200);
+
+/// Locks and migrations of this store, told from others in the same database by the schema.
 const LOCK: &str = "hashtextextended('park history ' || current_schema(), 0)";
 
 impl PostgresStore {
