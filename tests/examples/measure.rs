@@ -4,7 +4,7 @@
 
 use anyhow::Context;
 use futures::{SinkExt, StreamExt};
-use park_tests::{Device, Server};
+use park_tests::{Device, Server, now_ms};
 use serde_json::{Value, json};
 use shared::{
     stream::{ClientMessage, Encoding, Hello, PROTOCOL_VERSION, Selector, ServerMessage, Welcome},
@@ -16,7 +16,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest, http::HeaderValue};
 
@@ -33,11 +33,6 @@ const KEYS: [&str; 10] = [
     "energy_import",
     "energy_export",
 ];
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
 
 fn row(name: &str, value: f64, unit: &str, bar: Option<f64>) -> Value {
     json!({"name": name, "value": (value * 1e3).round() / 1e3, "unit": unit, "bar": bar, "peer": null, "peer_value": null})

@@ -11,10 +11,16 @@ pub use device::{Device, Outcome};
 pub use process::{binary, free_port, repository, tool};
 pub use server::Server;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Far above anything seen, so that only a real fault reaches it.
 pub const LIMIT: Duration = Duration::from_secs(90);
+
+/// The wall clock, Unix milliseconds.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
 
 /// Polls until `condition` gives a value.
 ///

@@ -1,11 +1,7 @@
 //! A backup made while the server runs and takes data in, restored elsewhere, holds what was acknowledged before it.
 
-use park_tests::{Device, Outcome, Server, binary};
-use std::{
-    path::Path,
-    process::Command,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use park_tests::{Device, Outcome, Server, binary, now_ms};
+use std::{path::Path, process::Command};
 
 fn run(args: &[&str], folder: (&str, &Path), second: (&str, &Path)) -> anyhow::Result<()> {
     let output = Command::new(binary("sim-server")?)
@@ -28,7 +24,7 @@ async fn a_backup_of_a_running_server_restores() -> anyhow::Result<()> {
     let secret = server.register("backup-test", "feeder-meter").await?;
     let mut device = Device::new(server.mqtt, "backup-test", &secret);
     device.connected().await?;
-    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+    let now = now_ms();
     for tag in 0..500 {
         device.publish_power(now - 1000 + tag, tag as f64, tag).await?;
         while !matches!(device.poll().await?, Outcome::Acknowledged(seen) if seen == tag) {}

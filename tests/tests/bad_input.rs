@@ -1,14 +1,8 @@
 //! Bad input gets a precise error, is counted, and neither stops nor slows others.
 
-use park_tests::{Device, Outcome, Server};
+use park_tests::{Device, Outcome, Server, now_ms};
 use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
 
 /// Status and body of a sync by a device.
 async fn sync(server: &Server, secret: &str, body: Vec<u8>) -> anyhow::Result<(u16, Value)> {

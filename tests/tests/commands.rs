@@ -1,13 +1,7 @@
 //! From a person's request to the device and back.
 
-use park_tests::{Device, Server, eventually};
+use park_tests::{Device, Server, eventually, now_ms};
 use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
 
 fn set_power(device: &str, command_id: &str, power: f64, lifetime_ms: i64) -> Value {
     json!({

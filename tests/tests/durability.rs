@@ -1,20 +1,12 @@
 //! Acknowledged means durable: kill -9 under load, again and again, loses nothing and invents nothing.
 
-use park_tests::{Device, Outcome, Server, eventually};
+use park_tests::{Device, Outcome, Server, eventually, now_ms};
 use shared::time::Timestamp;
-use std::{
-    collections::BTreeMap,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::collections::BTreeMap;
 
 const KILLS: usize = 5;
 /// Acknowledgements to see before each kill, so that every life of the server does real work.
 const ACKNOWLEDGED_PER_LIFE: usize = 400;
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
 
 #[tokio::test]
 async fn kill_9_under_load_loses_nothing_acknowledged() -> anyhow::Result<()> {

@@ -1,7 +1,6 @@
 //! The same server on PostgreSQL: records and telemetry live there, and a second server on it is refused.
 
-use park_tests::{Device, Outcome, Server, free_port, server};
-use std::time::{SystemTime, UNIX_EPOCH};
+use park_tests::{Device, Outcome, Server, free_port, now_ms, server};
 
 #[tokio::test]
 async fn a_park_runs_on_postgresql() -> anyhow::Result<()> {
@@ -21,7 +20,7 @@ async fn a_park_runs_on_postgresql() -> anyhow::Result<()> {
     let secret = server.register(&id, "feeder-meter").await?;
     let mut device = Device::new(server.mqtt, &id, &secret);
     device.connected().await?;
-    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+    let now = now_ms();
     for tag in 0..100 {
         device.publish_power(now - 100 + tag, tag as f64, tag).await?;
         while !matches!(device.poll().await?, Outcome::Acknowledged(seen) if seen == tag) {}

@@ -1,21 +1,12 @@
 //! Clients nobody here wrote: Mosquitto's tools and Python's paho register, publish, are commanded and answer.
 
-use park_tests::{Server, eventually, repository, tool};
+use park_tests::{Server, eventually, now_ms, repository, tool};
 use serde_json::{Value, json};
-use std::{
-    path::PathBuf,
-    process::Stdio,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{path::PathBuf, process::Stdio};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
 };
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
 
 /// Starts a program and gives its lines.
 fn lines_of(mut command: Command) -> anyhow::Result<(Child, Lines<BufReader<ChildStdout>>)> {

@@ -1,11 +1,8 @@
 //! Behind a real Mosquitto: telemetry is read with manual acknowledgement, commands go out through it.
 
-use park_tests::{Device, Server, eventually, free_port, tool};
+use park_tests::{Device, Server, eventually, free_port, now_ms, tool};
 use serde_json::json;
-use std::{
-    process::{Child, Command, Stdio},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::process::{Child, Command, Stdio};
 
 /// A broker; killed when dropped.
 struct Mosquitto(Child);
@@ -37,11 +34,6 @@ impl Drop for Mosquitto {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[tokio::test]
