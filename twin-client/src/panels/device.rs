@@ -3,7 +3,7 @@
 use super::{
     alarms::badge,
     parts,
-    today::{small_axes, small_y_axis},
+    today::{round_steps, small_axes, small_y_axis},
 };
 use crate::{
     i18n::I18n,
@@ -225,6 +225,8 @@ fn chart(ui: &mut Ui, model: &ParkModel, i18n: &I18n, device: &Device, measureme
                 .include_x(0.0)
                 .set_margin_fraction(vec2(0.0, 0.1))
                 .x_axis_formatter(|mark, _| format!("{:.0}", mark.value))
+                .grid_spacing(egui::Rangef::new(20.0, 300.0))
+                .y_grid_spacer(round_steps)
                 .custom_y_axes(vec![small_y_axis(decimals)])
                 .label_formatter(|_| None)
                 .show(ui, |plot| {
@@ -265,6 +267,8 @@ fn planned(ui: &mut Ui, model: &ParkModel, i18n: &I18n, device: &Device) {
                 .show_background(false)
                 .set_margin_fraction(vec2(0.0, 0.1))
                 .x_axis_formatter(|mark, _| format!("+{:.0} h", mark.value))
+                .grid_spacing(egui::Rangef::new(20.0, 300.0))
+                .y_grid_spacer(round_steps)
                 .custom_y_axes(vec![small_y_axis(0)])
                 .label_formatter(|_| None)
                 .show(ui, |plot| {

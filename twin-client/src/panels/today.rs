@@ -7,7 +7,7 @@ use crate::{
     ui::{commands::UiCommand, format, theme},
 };
 use egui::{Color32, Ui};
-use egui_plot::{AxisHints, GridMark, Line, LineStyle, Plot, PlotPoints, VLine};
+use egui_plot::{AxisHints, GridInput, GridMark, Line, LineStyle, Plot, PlotPoints, VLine};
 use shared::{energy::EnergySummary, time::HOUR_MS};
 
 pub fn today_figures_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, _out: &mut Vec<UiCommand>) {
@@ -147,6 +147,23 @@ pub fn small_y_axis<'a>(decimals: usize) -> AxisHints<'a> {
         .label_spacing(egui::Rangef::new(11.0, 16.0))
 }
 
+/// Grid lines at steps of 1, 2 or 5 times a power of ten, no closer than the plot asks for.
+pub fn round_steps(input: GridInput) -> Vec<GridMark> {
+    let power = 10_f64.powf(input.base_step_size.max(1e-9).log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .map(|n| n * power)
+        .find(|step| *step >= input.base_step_size)
+        .unwrap_or(10.0 * power);
+    let (from, to) = input.bounds;
+    let count = ((to - from) / step).clamp(0.0, 100.0) as i64 + 1;
+    let first = (from / step).ceil() as i64;
+    (first..=first + count)
+        .map(|i| GridMark { value: i as f64 * step, step_size: step })
+        .filter(|mark| mark.value <= to)
+        .collect()
+}
+
 /// A plot over a day's 24 hours, bare but for light grid lines.
 pub fn day_plot<'a>(id: &str, height: f32) -> Plot<'a> {
     Plot::new(id)
@@ -166,6 +183,7 @@ pub fn day_plot<'a>(id: &str, height: f32) -> Plot<'a> {
                 .formatter(|mark, _| format!("{:02}:00", mark.value.round() as i64))
                 .label_spacing(egui::Rangef::new(20.0, 30.0)),
         ])
+        .y_grid_spacer(round_steps)
         .custom_y_axes(vec![small_y_axis(0)])
         .label_formatter(|_| None)
 }
@@ -173,6 +191,15 @@ pub fn day_plot<'a>(id: &str, height: f32) -> Plot<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn grid_lines_fall_on_round_numbers_within_the_plot() {
+        let marks = round_steps(GridInput { bounds: (-1_350.0, 4_400.0), base_step_size: 900.0 });
+        let values: Vec<f64> = marks.iter().map(|m| m.value).collect();
+        assert_eq!(values, [-1_000.0, 0.0, 1_000.0, 2_000.0, 3_000.0, 4_000.0]);
+        let marks = round_steps(GridInput { bounds: (0.0, 1.0), base_step_size: 0.13 });
+        assert_eq!(marks[1].value, 0.2);
+    }
 
     #[test]
     fn gaps_part_a_curve_and_lone_points_are_left_out() {

@@ -44,6 +44,7 @@ pub struct UiState {
     /// Wishes the link was too busy to take.
     pub refused_asks: u32,
     styled: bool,
+    digits_ready: bool,
 }
 
 impl Default for UiState {
@@ -57,6 +58,7 @@ impl Default for UiState {
             notices: Vec::new(),
             refused_asks: 0,
             styled: false,
+            digits_ready: false,
         }
     }
 }
@@ -126,6 +128,10 @@ fn shell(
         state.styled = true;
         // Fonts hold from the next pass on.
         return Ok(());
+    }
+    if !state.digits_ready {
+        fonts::prepare_digits(&ctx);
+        state.digits_ready = true;
     }
     let view = View { model: &model, i18n: &i18n, selection: &selection };
     let mut root = egui::Ui::new(

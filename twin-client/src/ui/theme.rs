@@ -61,6 +61,8 @@ pub fn cividis(share: f32) -> Color32 {
 /// Sets the dark style of the dashboards.
 pub fn apply(ctx: &egui::Context) {
     ctx.set_theme(egui::Theme::Dark);
+    // On a slow display a press and its release may be frames apart: still a click.
+    ctx.options_mut(|options| options.input_options.max_click_duration = 5.0);
     ctx.all_styles_mut(|style| {
         let mut visuals = Visuals::dark();
         visuals.panel_fill = PANEL;

@@ -1,6 +1,7 @@
 //! Shared meshes and materials: one of each kind, so that drawing is instanced and a state change is a handle swap.
 
 use super::{
+    clay::ClayMaterial,
     devices::{CAR_TONES, Shape, shapes},
     palette as tone,
     pv::module_texture,
@@ -12,24 +13,24 @@ use std::collections::HashMap;
 #[derive(Resource)]
 pub struct Looks {
     /// Matt surfaces; the colour is in the vertices.
-    pub clay: Handle<StandardMaterial>,
+    pub clay: Handle<ClayMaterial>,
     /// Slightly glossy vertex colours: cars.
-    pub paint: Handle<StandardMaterial>,
-    pub water: Handle<StandardMaterial>,
+    pub paint: Handle<ClayMaterial>,
+    pub water: Handle<ClayMaterial>,
     /// Windows of dark and of lit rooms; [`super::sunlight`] changes the lit ones' glow.
-    pub dark_glass: Handle<StandardMaterial>,
-    pub lit_glass: Handle<StandardMaterial>,
-    pub pv: Handle<StandardMaterial>,
+    pub dark_glass: Handle<ClayMaterial>,
+    pub lit_glass: Handle<ClayMaterial>,
+    pub pv: Handle<ClayMaterial>,
     /// Transparent darkening with vertex alpha.
     pub contact_shade: Handle<StandardMaterial>,
     /// Lamp heads and the pools of light under them: night only.
-    pub lamp: Handle<StandardMaterial>,
+    pub lamp: Handle<ClayMaterial>,
     pub light_pool: Handle<StandardMaterial>,
     pub plume: Handle<StandardMaterial>,
-    pub storage_light: Handle<StandardMaterial>,
-    pub idle_light: Handle<StandardMaterial>,
-    pub charging_light: Handle<StandardMaterial>,
-    pub offline_light: Handle<StandardMaterial>,
+    pub storage_light: Handle<ClayMaterial>,
+    pub idle_light: Handle<ClayMaterial>,
+    pub charging_light: Handle<ClayMaterial>,
+    pub offline_light: Handle<ClayMaterial>,
     pub selection: Handle<StandardMaterial>,
     pub hover: Handle<StandardMaterial>,
 
@@ -55,49 +56,23 @@ fn centimetres(metres: f32) -> u32 {
 impl Looks {
     pub fn new(
         meshes: &mut Assets<Mesh>,
+        clays: &mut Assets<ClayMaterial>,
         materials: &mut Assets<StandardMaterial>,
         images: &mut Assets<Image>,
     ) -> Self {
-        let matt = StandardMaterial { perceptual_roughness: 0.95, reflectance: 0.12, ..default() };
-        let glow = |tone: tone::Tone, strength: f32| StandardMaterial {
-            base_color: tone.colour(),
-            emissive: tone.shade(strength),
-            ..matt.clone()
-        };
+        let matt = |tone: tone::Tone| ClayMaterial::matt(tone.linear());
+        let white = ClayMaterial::matt(LinearRgba::WHITE);
+        let glow = |tone: tone::Tone, strength: f32| matt(tone).glowing(tone.shade(strength));
         let see_through = StandardMaterial { alpha_mode: AlphaMode::Blend, unlit: true, ..default() };
         Self {
-            clay: materials.add(matt.clone()),
-            paint: materials.add(StandardMaterial {
-                perceptual_roughness: 0.45,
-                reflectance: 0.4,
-                ..default()
-            }),
-            water: materials.add(StandardMaterial {
-                base_color: tone::WATER.colour(),
-                perceptual_roughness: 0.18,
-                reflectance: 0.6,
-                ..default()
-            }),
-            dark_glass: materials.add(StandardMaterial {
-                base_color: tone::GLASS.colour(),
-                perceptual_roughness: 0.22,
-                reflectance: 0.6,
-                ..default()
-            }),
-            lit_glass: materials.add(StandardMaterial {
-                base_color: tone::GLASS.colour(),
-                perceptual_roughness: 0.22,
-                reflectance: 0.6,
-                ..default()
-            }),
-            pv: materials.add(StandardMaterial {
-                base_color_texture: Some(images.add(module_texture())),
-                perceptual_roughness: 0.3,
-                reflectance: 0.5,
-                ..default()
-            }),
+            clay: clays.add(white.clone()),
+            paint: clays.add(white.clone().shining(0.25, 0.5, 60.0)),
+            water: clays.add(matt(tone::WATER).shining(0.75, 0.9, 220.0)),
+            dark_glass: clays.add(matt(tone::GLASS).shining(0.55, 0.5, 90.0)),
+            lit_glass: clays.add(matt(tone::GLASS).shining(0.55, 0.5, 90.0)),
+            pv: clays.add(white.clone().shining(0.4, 0.35, 70.0).textured(images.add(module_texture()))),
             contact_shade: materials.add(StandardMaterial { depth_bias: 4.0, ..see_through.clone() }),
-            lamp: materials.add(StandardMaterial { base_color: tone::CAR_WHITE.colour(), ..matt.clone() }),
+            lamp: clays.add(matt(tone::CAR_WHITE)),
             light_pool: materials.add(StandardMaterial {
                 alpha_mode: AlphaMode::Add,
                 base_color: Color::BLACK,
@@ -111,10 +86,10 @@ impl Looks {
                 reflectance: 0.0,
                 ..default()
             }),
-            storage_light: materials.add(glow(tone::STORAGE, 0.6)),
-            idle_light: materials.add(glow(tone::STEEL, 0.1)),
-            charging_light: materials.add(glow(tone::CHARGING, 1.0)),
-            offline_light: materials.add(glow(tone::OFFLINE, 0.0)),
+            storage_light: clays.add(glow(tone::STORAGE, 0.6)),
+            idle_light: clays.add(glow(tone::STEEL, 0.1)),
+            charging_light: clays.add(glow(tone::CHARGING, 1.0)),
+            offline_light: clays.add(glow(tone::OFFLINE, 0.0)),
             selection: materials.add(StandardMaterial {
                 base_color: tone::SELECTION.colour().with_alpha(0.9),
                 ..see_through.clone()

@@ -4,6 +4,7 @@
 //! old world goes and a new one comes.
 
 pub mod buildings;
+pub mod clay;
 pub mod devices;
 pub mod flow_lines;
 pub mod geometry;
@@ -43,7 +44,12 @@ impl Plugin for WorldPlugin {
         app.init_resource::<motion::Parts>()
             .init_resource::<sunlight::SunClock>()
             .insert_resource(DirectionalLightShadowMap { size: 4096 })
-            .add_plugins((sky::SkyPlugin, flow_lines::FlowLinesPlugin, highlight::HighlightPlugin))
+            .add_plugins((
+                clay::ClayPlugin,
+                sky::SkyPlugin,
+                flow_lines::FlowLinesPlugin,
+                highlight::HighlightPlugin,
+            ))
             .add_systems(Startup, (make_looks, sunlight::spawn_lights))
             .add_systems(
                 Update,
@@ -61,10 +67,11 @@ impl Plugin for WorldPlugin {
 fn make_looks(
     mut commands: Commands,
     mut meshes: ResMut<Assets<Mesh>>,
+    mut clays: ResMut<Assets<clay::ClayMaterial>>,
     mut materials: ResMut<Assets<StandardMaterial>>,
     mut images: ResMut<Assets<Image>>,
 ) {
-    commands.insert_resource(Looks::new(&mut meshes, &mut materials, &mut images));
+    commands.insert_resource(Looks::new(&mut meshes, &mut clays, &mut materials, &mut images));
 }
 
 /// Builds the world anew when the scene is another.
@@ -106,24 +113,21 @@ fn spawn_site(
     index: &SceneIndex,
 ) {
     let scene = &index.scene;
-    let mut still = |mesh: Mesh, material: &Handle<StandardMaterial>, casts: bool| {
-        let mut entity =
-            commands.spawn((Mesh3d(meshes.add(mesh)), MeshMaterial3d(material.clone()), ChildOf(root)));
-        if !casts {
-            entity.insert(NotShadowCaster);
-        }
+    let mut matt = |mesh, material: &Handle<clay::ClayMaterial>, casts| {
+        still(commands, meshes, root, mesh, material, casts);
     };
-    still(ground::ground_mesh(scene), &looks.clay, false);
+    matt(ground::ground_mesh(scene), &looks.clay, false);
     if let Some(mesh) = ground::water_mesh(scene) {
-        still(mesh, &looks.water, false);
+        matt(mesh, &looks.water, false);
+    }
+    let lamps = lamps::lamp_meshes(scene);
+    if let Some(lamps) = lamps {
+        matt(lamps.poles, &looks.clay, true);
+        matt(lamps.heads, &looks.lamp, false);
+        still(commands, meshes, root, lamps.pools, &looks.light_pool, false);
     }
     if let Some(mesh) = ground::contact_shade_mesh(scene) {
-        still(mesh, &looks.contact_shade, false);
-    }
-    if let Some(lamps) = lamps::lamp_meshes(scene) {
-        still(lamps.poles, &looks.clay, true);
-        still(lamps.heads, &looks.lamp, false);
-        still(lamps.pools, &looks.light_pool, false);
+        still(commands, meshes, root, mesh, &looks.contact_shade, false);
     }
     for (i, tree) in scene.site.trees.iter().enumerate() {
         let pick = |salt| buildings::scatter("tree", i as u32 * 31 + salt);
@@ -142,6 +146,22 @@ fn spawn_site(
                 )),
             ChildOf(root),
         ));
+    }
+}
+
+/// Something that never moves.
+fn still<M: Material>(
+    commands: &mut Commands,
+    meshes: &mut Assets<Mesh>,
+    root: Entity,
+    mesh: Mesh,
+    material: &Handle<M>,
+    casts_shadow: bool,
+) {
+    let mut entity =
+        commands.spawn((Mesh3d(meshes.add(mesh)), MeshMaterial3d(material.clone()), ChildOf(root)));
+    if !casts_shadow {
+        entity.insert(NotShadowCaster);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Light by the true position of the sun for the park's place and time; moonlight, lit windows and lamps when it is down.
 
 use super::{
+    clay::ClayMaterial,
     looks::Looks,
     palette::hex,
     sky::{SkyMaterial, SkyTones},
@@ -152,7 +153,7 @@ pub fn follow_sun(
     mut fill: Only<FillLight, KeyLight>,
     mut ambient: ResMut<GlobalAmbientLight>,
     mut fog: Query<&mut DistanceFog>,
-    mut materials: ResMut<Assets<StandardMaterial>>,
+    (mut clays, mut materials): (ResMut<Assets<ClayMaterial>>, ResMut<Assets<StandardMaterial>>),
     mut skies: ResMut<Assets<SkyMaterial>>,
 ) {
     let (Some(scene), Some(looks)) = (&model.scene, looks) else { return };
@@ -195,11 +196,11 @@ pub fn follow_sun(
         sky.set(&mood.sky, towards_sun);
     }
     let warm: LinearRgba = hex(0xFFCF8F).into();
-    if let Some(mut glass) = materials.get_mut(&looks.lit_glass) {
-        glass.emissive = warm * (mood.night * 1.05);
+    if let Some(mut glass) = clays.get_mut(&looks.lit_glass) {
+        glass.set_glow(warm * (mood.night * 1.05));
     }
-    if let Some(mut lamp) = materials.get_mut(&looks.lamp) {
-        lamp.emissive = warm * (mood.night * 2.0);
+    if let Some(mut lamp) = clays.get_mut(&looks.lamp) {
+        lamp.set_glow(warm * (mood.night * 2.0));
     }
     if let Some(mut pool) = materials.get_mut(&looks.light_pool) {
         pool.base_color = (warm * (mood.night * 0.34)).into();

@@ -3,7 +3,10 @@
 //! Value-driven systems touch only devices that changed; rotors and plumes move every frame but there are few.
 
 use super::{ChargeBand, ChargerLight, DeviceIndex, ParkedCar, Puff, Rotor, shapes};
-use crate::{model::ParkModel, world::looks::Looks};
+use crate::{
+    model::ParkModel,
+    world::{clay::ClayMaterial, looks::Looks},
+};
 use bevy::prelude::*;
 
 /// Blade tip speed over wind speed of a running turbine.
@@ -51,7 +54,7 @@ pub fn follow_values(
     looks: Option<Res<Looks>>,
     mut bands: Query<&mut Transform, (With<ChargeBand>, BandParts)>,
     mut cars: Query<&mut Visibility, With<ParkedCar>>,
-    mut lights: Query<&mut MeshMaterial3d<StandardMaterial>, With<ChargerLight>>,
+    mut lights: Query<&mut MeshMaterial3d<ClayMaterial>, With<ChargerLight>>,
     mut rotors: Query<&mut Rotor>,
 ) {
     let Some(looks) = looks else { return };
