@@ -37,7 +37,7 @@ balance-discharge = Discharging
 balance-charge = Charging
 balance-load = Load
 balance-charging = EV chargers
-balance-unaccounted = Losses, unmetered
+balance-unaccounted = Losses
 
 # Today
 today-title = Today so far
