@@ -89,6 +89,8 @@ pub struct PlanLoop {
     /// What was last sent: the plan's, or held back by the guard.
     sent: SetPoints,
     ceiling_kw: f64,
+    /// Storage units the last plan could use: when that changes, the plan is out of date.
+    units_planned: usize,
     version: u64,
 }
 
@@ -120,6 +122,7 @@ impl Vpp {
             planned: SetPoints::new(),
             sent: SetPoints::new(),
             ceiling_kw: f64::INFINITY,
+            units_planned: 0,
             version: 0,
         };
         (Vpp { plans, requests, tracking }, plan_loop)
@@ -184,8 +187,14 @@ impl PlanLoop {
                 () = tokio::time::sleep_until(next_plan) => None,
                 answer = self.requests.recv() => answer,
                 _ = guard.tick() => {
-                    if self.guard(clock()).await.is_err() { return }
-                    continue;
+                    let now = clock();
+                    if self.guard(now).await.is_err() {
+                        return;
+                    }
+                    if self.storage(now).len() == self.units_planned {
+                        continue;
+                    }
+                    None
                 }
             };
             let result = self.plan_once(clock()).await;
@@ -206,6 +215,7 @@ impl PlanLoop {
 
     async fn plan_once(&mut self, now: Timestamp) -> Result<(Arc<PlanView>, usize), VppError> {
         let inputs = self.inputs(now).await?;
+        self.units_planned = inputs.storage.len();
         let options = SolveOptions { time_box_seconds: self.options.solve_limit.as_secs_f64() };
         let (park, sky) = (self.park.clone(), self.sky.clone());
         let started = Instant::now();
