@@ -132,3 +132,16 @@ pub struct CommandRecord {
     #[serde(default)]
     pub late_ack: Option<CommandAck>,
 }
+
+/// A power a person has asked of a device: until it ends, the plan keeps off the device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hold {
+    pub by: String,
+    /// Positive when the device draws.
+    pub power_kw: f64,
+    /// Absent while the device has not answered, and for a set-point without `duration`.
+    pub until: Option<Timestamp>,
+}
+
+/// A person's set-point of this `priority` gives way to the plan; any other holds until it ends.
+pub const PRIORITY_THAT_GIVES_WAY: &str = "low";

@@ -55,6 +55,8 @@ pub struct FactorUsed {
     pub year: u16,
     pub status: String,
     pub basis: String,
+    /// Whether plans weight it by the hour with another grid's shape: a stand-in, shown as such.
+    pub hourly_shape: bool,
 }
 
 impl From<&EmissionFactor> for FactorUsed {
@@ -65,6 +67,7 @@ impl From<&EmissionFactor> for FactorUsed {
             year: factor.year,
             status: factor.status.clone(),
             basis: factor.basis.clone(),
+            hourly_shape: factor.hourly_shape,
         }
     }
 }

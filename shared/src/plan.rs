@@ -34,6 +34,8 @@ pub struct PlanView {
     pub stored_kwh: Vec<f64>,
     pub import_price_per_kwh: Vec<f64>,
     pub emission_factor_kg_per_kwh: Vec<f64>,
+    /// The emission factor of the local day's steps before `start`, the last one right before it.
+    pub emission_factor_before_kg_per_kwh: Vec<f64>,
     pub devices: Vec<DevicePlan>,
     /// What made it infeasible, each naming limit, step and amount.
     pub infeasible: Vec<Text>,
@@ -48,6 +50,8 @@ pub enum PlanStatus {
     Feasible,
     /// Nothing satisfies the limits; devices keep their last safe set-point.
     Infeasible,
+    /// None was made yet.
+    Pending,
 }
 
 /// What the plan asks of one device.

@@ -228,6 +228,7 @@ mod tests {
                     year: 2023,
                     status: "R".into(),
                     basis: "location".into(),
+                    hourly_shape: true,
                 },
                 devices_online: 1,
                 devices_total: 2,
@@ -251,6 +252,7 @@ mod tests {
                 stored_kwh: vec![0.0],
                 import_price_per_kwh: vec![0.3],
                 emission_factor_kg_per_kwh: vec![0.5],
+                emission_factor_before_kg_per_kwh: vec![0.6],
                 devices: vec![DevicePlan {
                     device_id: device.clone(),
                     power_kw: vec![1.0],

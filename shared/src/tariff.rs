@@ -26,9 +26,13 @@ pub struct Tariff {
     /// Minutes over which demand is averaged.
     #[schemars(range(min = 1, max = 1440))]
     pub demand_interval_min: u32,
-    /// What exported energy earns, per kWh.
+    /// What exported energy earns, per kWh; the year's mean when it follows the market.
     #[schemars(range(min = 0))]
     pub feed_in_price_per_kwh: f64,
+    /// Whether exported energy is sold at market prices: the mean above in the shape of the series `market`, never below
+    /// nothing.
+    #[serde(default)]
+    pub feed_in_follows_market: bool,
     /// Internal price on CO₂e, per kg.
     #[schemars(range(min = 0))]
     pub carbon_price_per_kg: f64,

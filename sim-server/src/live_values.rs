@@ -1,8 +1,10 @@
 //! The twin as the planner sees it.
 
 use shared::{
+    command::Hold,
     id::DeviceId,
     telemetry::{Origin, Reading},
+    time::Timestamp,
 };
 use twin::Twin;
 use vpp::LiveValues;
@@ -16,6 +18,10 @@ impl LiveValues for TwinValues {
 
     fn is_online(&self, device: &DeviceId) -> bool {
         self.0.registry().get(device.as_str()).is_some_and(|entry| entry.is_online())
+    }
+
+    fn hold(&self, device: &DeviceId, now: Timestamp) -> Option<Hold> {
+        self.0.hold(device, now)
     }
 
     fn devices_online(&self) -> (u32, u32) {

@@ -25,7 +25,7 @@ use std::{
 };
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use twin::{Twin, TwinOptions};
+use twin::{CommandRefusal, Twin, TwinOptions};
 use vpp::{EnergyBook, ParkContext, Vpp, VppOptions};
 
 pub(crate) const RECORDS_FILE: &str = "records.db";
@@ -33,9 +33,11 @@ pub(crate) const HISTORY_FOLDER: &str = "history";
 const TOKEN_KEY_FILE: &str = "token.key";
 const FLEET_SECRETS_FILE: &str = "fleet-secrets.json";
 const SAVED_OPTIONS_FILE: &str = "options.json";
-/// What a copy needs besides the stores.
-pub(crate) const KEY_FILES: [&str; 4] =
-    [TOKEN_KEY_FILE, "admin-password", FLEET_SECRETS_FILE, SAVED_OPTIONS_FILE];
+/// What a copy needs besides the stores, where it is there.
+pub(crate) const KEY_FILES: [&str; 5] =
+    [TOKEN_KEY_FILE, admin::PASSWORD_FILE, FLEET_SECRETS_FILE, FLEET_STATE_FILE, SAVED_OPTIONS_FILE];
+/// How far the simulated devices have come, kept by `park-fleet --state`: without it they would fill a history that is there.
+pub(crate) const FLEET_STATE_FILE: &str = "fleet-state.json";
 /// Set-points waiting for the command queue; a plan has fewer.
 const WAITING_SET_POINTS: usize = 4096;
 /// How long connections get to finish when stopping.
@@ -184,9 +186,12 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         }
     });
     spawn(&mut tasks, {
-        let (stop, plans, twin) = (shutdown.clone(), vpp.watch(), twin.clone());
+        let (stop, trouble, twin) = (shutdown.clone(), vpp.watch_trouble(), twin.clone());
         async move {
-            tokio::join!(plan_loop.run(clock, stop.clone()), watchdog::watch_plans(twin, plans, clock, stop));
+            tokio::join!(
+                plan_loop.run(clock, stop.clone()),
+                watchdog::watch_plans(twin, trouble, clock, stop)
+            );
             Ok(())
         }
     });
@@ -215,8 +220,10 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let forward = tokio::spawn(async move {
         while let Some(command) = set_points_out.recv().await {
             let device = command.device_id.clone();
-            if let Err(refusal) = sender.submit(command, Issuer::Plan, clock()).await {
-                tracing::warn!(%device, %refusal, "a set-point was refused");
+            match sender.submit(command, Issuer::Plan, clock()).await {
+                Ok(_) => {}
+                Err(refusal @ CommandRefusal::Held { .. }) => tracing::debug!(%refusal, "the plan keeps off"),
+                Err(refusal) => tracing::warn!(%device, %refusal, "a set-point was refused"),
             }
         }
     });

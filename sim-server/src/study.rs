@@ -45,7 +45,9 @@ impl SimulatedPark for FleetPark<'_> {
         if self.asked.0 != *set_points || at.since(self.asked.1) >= STEP_MS {
             self.commands += 1;
             self.asked = (set_points.clone(), at);
-            for request in set_points::commands(set_points, self.commands, at) {
+            for request in
+                set_points::commands(set_points, self.commands, set_points::SET_POINT_DURATION_S, at)
+            {
                 let Some(index) = self.world.device_index(&request.device_id) else { continue };
                 let delivery = CommandDelivery {
                     expires: request.expires_at(),
@@ -143,7 +145,7 @@ fn page(park: &ParkContext, args: &WeekArgs, results: &[(&str, StudyResult)]) ->
     }
     writeln!(page, "\n| --- |{}", " ---: |".repeat(results.len()))?;
     type Figure = (&'static str, fn(&StudyResult) -> f64, usize);
-    let figures: [Figure; 10] = [
+    let figures: [Figure; 11] = [
         ("Energy cost, yuan", |r| r.energy_cost_yuan, 0),
         ("Highest quarter hour of these days, kW", |r| r.peak_kw, 0),
         ("Highest quarter hour of the month so far, kW", |r| r.month_peak_kw, 0),
@@ -151,6 +153,7 @@ fn page(park: &ParkContext, args: &WeekArgs, results: &[(&str, StudyResult)]) ->
         ("Import, kWh", |r| r.import_kwh, 0),
         ("Export, kWh", |r| r.export_kwh, 0),
         ("Emissions of the import, kgCO₂e", |r| r.emissions_kg, 0),
+        ("… weighted by the hour, kgCO₂e", |r| r.hourly_emissions_kg, 0),
         ("Self-sufficiency, %", |r| 100.0 * r.self_sufficiency, 1),
         ("Charged into cars, kWh", |r| r.charging_kwh, 0),
         ("Plans made", |r| f64::from(r.plans), 0),
@@ -166,22 +169,28 @@ fn page(park: &ParkContext, args: &WeekArgs, results: &[(&str, StudyResult)]) ->
         writeln!(
             page,
             "\nAgainst storage at rest, dispatch changes the energy bill by {:+.1} %, the peak by {:+.1} %, emissions by \
-             {:+.1} % and self-sufficiency by {:+.1} percentage points.\n",
+             {:+.1} % ({:+.1} % weighted by the hour) and self-sufficiency by {:+.1} percentage points.\n",
             change(without.energy_cost_yuan, with.energy_cost_yuan),
             change(without.peak_kw, with.peak_kw),
             change(without.emissions_kg, with.emissions_kg),
+            change(without.hourly_emissions_kg, with.hourly_emissions_kg),
             100.0 * (with.self_sufficiency - without.self_sufficiency),
         )?;
         writeln!(
             page,
             "Energy left in storage at the end differs between the runs by at most the usable capacity, {:.0} kWh. Emissions \
-             use the factor {} kgCO₂e/kWh ({}, {}, {}-based, status {}).",
+             use the factor {} kgCO₂e/kWh ({}, {}, {}-based, status {}){}.",
             park.storage.iter().map(|s| (s.soc_max - s.soc_min) * s.energy_kwh).sum::<f64>(),
             scene.park.emission.kg_per_kwh,
             scene.park.emission.source,
             scene.park.emission.year,
             scene.park.emission.basis,
             scene.park.emission.status,
+            if scene.park.emission.hourly_shape {
+                "; weighted by the hour means in the shape of another grid's year, a stand-in that the planner sees too"
+            } else {
+                ""
+            },
         )?;
     }
     Ok(page)

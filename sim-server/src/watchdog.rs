@@ -1,13 +1,8 @@
 //! What the park watches of itself: alarms of an infeasible plan and a full disk, records that have had their time.
 
 use records::Records;
-use shared::{
-    alarm::AlarmKind,
-    plan::{PlanStatus, PlanView},
-    text::Text,
-    time::Timestamp,
-};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use shared::{alarm::AlarmKind, text::Text, time::Timestamp};
+use std::{path::PathBuf, time::Duration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use twin::Twin;
@@ -15,27 +10,19 @@ use twin::Twin;
 const DISK_EVERY: Duration = Duration::from_secs(30);
 const PRUNE_EVERY: Duration = Duration::from_secs(24 * 3600);
 
-/// Raises and clears the alarm of an infeasible plan as plans come.
+/// Raises and clears the alarm of a park without a plan it could follow.
 pub(crate) async fn watch_plans(
     twin: Twin,
-    mut plans: watch::Receiver<Arc<PlanView>>,
+    mut trouble: watch::Receiver<Option<Text>>,
     clock: fn() -> Timestamp,
     shutdown: CancellationToken,
 ) {
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            changed = plans.changed() => if changed.is_err() { return },
+            changed = trouble.changed() => if changed.is_err() { return },
         }
-        let plan = plans.borrow_and_update().clone();
-        let active = (plan.status == PlanStatus::Infeasible).then(|| {
-            let reason = plan.infeasible.first().cloned().unwrap_or_else(|| Text::new("未知", "unknown"));
-            let text = Text::new(
-                format!("调度计划无可行解：{}", reason.zh),
-                format!("no feasible dispatch plan: {}", reason.en),
-            );
-            (text, None)
-        });
+        let active = trouble.borrow_and_update().clone().map(|text| (text, None));
         twin.park_alarm(AlarmKind::PlanInfeasible, active, clock()).await;
     }
 }

@@ -23,7 +23,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the demo park on free ports with its data in `data`, and signs in as `admin`.
+    /// Starts the demo park, or that of a `--scene` in `extra`, on free ports with its data in `data`, and signs in as
+    /// `admin`.
     pub async fn start(data: &Path, extra: &[&str]) -> anyhow::Result<Server> {
         let extra = extra.iter().map(|&arg| arg.to_owned()).collect();
         Self::start_on(data, free_port()?, free_port()?, extra).await
@@ -164,10 +165,12 @@ impl Drop for Server {
 pub fn spawn(data: &Path, http: u16, mqtt: u16, extra: &[String]) -> anyhow::Result<Child> {
     std::fs::create_dir_all(data)?;
     let log = File::options().create(true).append(true).open(data.join("server.log"))?;
-    Command::new(binary("sim-server")?)
-        .arg("serve")
-        .arg("--scene")
-        .arg(repository().join("scenes/wujiang-park"))
+    let mut command = Command::new(binary("sim-server")?);
+    command.arg("serve");
+    if !extra.iter().any(|arg| arg == "--scene") {
+        command.arg("--scene").arg(repository().join("scenes/wujiang-park"));
+    }
+    command
         .arg("--data")
         .arg(data)
         .args(["--http", &format!("127.0.0.1:{http}"), "--mqtt", &format!("127.0.0.1:{mqtt}")])

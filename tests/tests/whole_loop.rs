@@ -1,6 +1,7 @@
 //! The whole loop: the fleet's devices stream in, the planner plans, set-points go out and are obeyed.
 
-use park_tests::{Server, binary, eventually, repository};
+use park_tests::{Server, binary, eventually, now_ms, repository};
+use serde_json::{Value, json};
 use std::{
     fs::File,
     process::{Child, Command, Stdio},
@@ -86,5 +87,31 @@ async fn the_park_runs_by_plan() -> anyhow::Result<()> {
         })
         .await?;
     }
-    Ok(())
+
+    // A person takes a container in hand: it follows the person, plans come and go, and then it is released.
+    let ask = |command: &str, parameters: Value| {
+        let timestamp = now_ms();
+        json!({ "deviceId": "bess-01", "commandId": format!("test-{command}-{timestamp}"), "command": command,
+            "parameters": parameters, "timestamp": timestamp })
+    };
+    let mine = ask("setPower", json!({ "power": 7.0, "duration": 3600, "priority": "high" }));
+    server.post("/api/v1/device/control", &mine).await?;
+    let version = server.post("/api/v1/vpp/plan", &json!({})).await?["version"].as_u64();
+    let plan = eventually("two more plans are made", async || {
+        let plan = server.get("/api/v1/vpp/plan").await?;
+        Ok((plan["version"].as_u64() > version.map(|v| v + 1)).then_some(plan))
+    })
+    .await?;
+    let planned: Vec<&str> =
+        plan["devices"].as_array().into_iter().flatten().filter_map(|d| d["deviceId"].as_str()).collect();
+    assert!(planned.contains(&"bess-02") && !planned.contains(&"bess-01"), "{planned:?}");
+    let shadow = server.get("/api/v1/devices/bess-01").await?;
+    assert_eq!(shadow["desired"]["power"]["commandId"], mine["commandId"], "{}", shadow["desired"]);
+    assert_eq!(shadow["reported"]["power"]["value"].as_f64().map(f64::round), Some(7.0));
+    server.post("/api/v1/device/control", &ask("release", json!({}))).await?;
+    eventually("the plan steers it again", async || {
+        let desired = server.get("/api/v1/devices/bess-01").await?["desired"]["power"].clone();
+        Ok((desired["issuer"]["kind"] == "plan").then_some(()))
+    })
+    .await
 }

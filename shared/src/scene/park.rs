@@ -61,6 +61,10 @@ pub struct EmissionFactor {
     /// `location` or `market`.
     #[schemars(extend("enum" = ["location", "market"]))]
     pub basis: String,
+    /// Whether plans and the carbon clock weight the factor by the hour, in the shape of the series `market`. Accounts
+    /// are kept with the factor itself.
+    #[serde(default)]
+    pub hourly_shape: bool,
 }
 
 /// Where a series comes from. `stand_in` series are real, but another place's: shown as what they are.

@@ -20,6 +20,14 @@ pub struct MarketSample {
     pub heat_demand: f64,
 }
 
+/// An hour as multiples of the year's mean: what a park without hourly records of its own borrows from the series,
+/// since another market's level says nothing about its own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MarketShape {
+    pub price: f64,
+    pub emission_factor: f64,
+}
+
 /// A year of hours.
 ///
 /// Columns: `time,spot_price_eur_per_mwh,emission_factor_kg_per_kwh,heat_demand`, time as `2019-01-01T00` at the start
@@ -29,6 +37,7 @@ pub struct MarketSample {
 pub struct Market {
     calendar: WeekdayCalendar,
     days: Vec<[MarketSample; 24]>,
+    mean: MarketSample,
 }
 
 const COLUMNS: [&str; 4] = ["time", "spot_price_eur_per_mwh", "emission_factor_kg_per_kwh", "heat_demand"];
@@ -62,8 +71,17 @@ impl Market {
         if !days.is_empty() && !missing.is_empty() {
             problems.push(None, "time", format!("the series has no {}", missing.join(", ")));
         }
-        let days = days.into_values().map(|hours| hours.map(Option::unwrap_or_default)).collect();
-        problems.finish(Self { calendar, days })
+        let days: Vec<[MarketSample; 24]> =
+            days.into_values().map(|hours| hours.map(Option::unwrap_or_default)).collect();
+        let mean_of = |of: fn(&MarketSample) -> f64| {
+            days.iter().flatten().map(of).sum::<f64>() / (days.len() * 24).max(1) as f64
+        };
+        let mean = MarketSample {
+            spot_price_eur_per_mwh: mean_of(|sample| sample.spot_price_eur_per_mwh),
+            emission_factor_kg_per_kwh: mean_of(|sample| sample.emission_factor_kg_per_kwh),
+            heat_demand: mean_of(|sample| sample.heat_demand),
+        };
+        problems.finish(Self { calendar, days, mean })
     }
 
     /// The market's hour most like a local wall-clock time.
@@ -71,6 +89,16 @@ impl Market {
         // A parsed market has every weekday, so a day is always found.
         let day = self.calendar.find(local.date()).and_then(|index| self.days.get(index));
         day.map_or_else(MarketSample::default, |hours| hours[usize::from(local.hour().unsigned_abs())])
+    }
+
+    /// The same hour relative to the year; 1 where the year's mean is nothing.
+    pub fn shape_at(&self, local: DateTime) -> MarketShape {
+        let relative = |value: f64, mean: f64| if mean > 0.0 { value / mean } else { 1.0 };
+        let (hour, year) = (self.at(local), &self.mean);
+        MarketShape {
+            price: relative(hour.spot_price_eur_per_mwh, year.spot_price_eur_per_mwh),
+            emission_factor: relative(hour.emission_factor_kg_per_kwh, year.emission_factor_kg_per_kwh),
+        }
     }
 }
 
@@ -102,6 +130,19 @@ mod tests {
             let sample = market.at(date(2026, 7, 8).at(17, minute, 0, 0));
             assert!((sample.spot_price_eur_per_mwh - 10.17).abs() < 1e-9, "{sample:?}");
         }
+    }
+
+    #[test]
+    fn a_year_of_shapes_averages_to_one() {
+        let market = parse(year()).unwrap();
+        let hours = date(2019, 1, 1).at(0, 30, 0, 0).series(1.hour()).take(8_760);
+        let (price, emission) = hours.fold((0.0, 0.0), |(price, emission), at| {
+            let shape = market.shape_at(at);
+            (price + shape.price, emission + shape.emission_factor)
+        });
+        assert!((price / 8_760.0 - 1.0).abs() < 1e-9, "{price}");
+        assert!((emission / 8_760.0 - 1.0).abs() < 1e-9, "{emission}");
+        assert!(market.shape_at(date(2019, 5, 31).at(0, 0, 0, 0)).price > 1.5);
     }
 
     #[test]

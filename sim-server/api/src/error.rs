@@ -186,7 +186,7 @@ impl From<CommandRefusal> for ApiError {
             CommandRefusal::UnknownCommand { .. }
             | CommandRefusal::BadParameter { .. }
             | CommandRefusal::Expired { .. } => (StatusCode::BAD_REQUEST, None),
-            CommandRefusal::Conflict(_) => (StatusCode::CONFLICT, None),
+            CommandRefusal::Conflict(_) | CommandRefusal::Held { .. } => (StatusCode::CONFLICT, None),
             CommandRefusal::Busy { .. } => (StatusCode::TOO_MANY_REQUESTS, Some(5)),
             CommandRefusal::Storage(cause) => return ApiError::storage(cause),
         };

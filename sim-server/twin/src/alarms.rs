@@ -1,7 +1,8 @@
 //! The alarm book: which conditions hold, since when, and who has seen them. Pure: inputs and `now` in, changes out.
 //!
 //! One active alarm per (kind, device, detail). A condition that ends clears its alarm by itself; a person acknowledges
-//! it, before or after; it leaves the book when both have happened. A value that wavers makes no storm: a limit clears
+//! it, before or after; it leaves the book when both have happened. A person may also end it: if the condition is still
+//! there, it is raised anew as soon as it is seen again. A value that wavers makes no storm: a limit clears
 //! only beyond its hysteresis, an end must last [`AlarmOptions::clear_hold_ms`], and a condition that comes back within
 //! [`AlarmOptions::flap_window_ms`] reopens the alarm nobody has acknowledged yet.
 
@@ -43,6 +44,8 @@ pub enum AlarmInput<'a> {
     Park { kind: AlarmKind, active: Option<(Text, Option<f64>)> },
     /// A person has seen it.
     Acknowledge { id: &'a AlarmId, who: &'a str },
+    /// A person says that it is over.
+    Clear { id: &'a AlarmId, who: &'a str },
     /// Time passes.
     Tick,
 }
@@ -209,6 +212,7 @@ impl AlarmBook {
             }
             AlarmInput::Park { kind, active } => self.park(kind, active, now, &mut changes),
             AlarmInput::Acknowledge { id, who } => self.acknowledge(id, who, now, &mut changes),
+            AlarmInput::Clear { id, who } => self.clear_by_hand(id, who, now, &mut changes),
             AlarmInput::Tick => self.tick(now, &mut changes),
         }
         changes
@@ -378,6 +382,17 @@ impl AlarmBook {
             self.forget(id);
         }
         changes.push(AlarmChange::Acknowledged(alarm));
+    }
+
+    fn clear_by_hand(&mut self, id: &AlarmId, who: &str, now: Timestamp, changes: &mut Vec<AlarmChange>) {
+        let Some(open) = self.open.get_mut(id) else { return };
+        let alarm = &mut open.alarm;
+        alarm.cleared_at.get_or_insert(now);
+        if alarm.acknowledged_at.is_none() {
+            (alarm.acknowledged_at, alarm.acknowledged_by) = (Some(now), Some(who.to_owned()));
+        }
+        changes.push(AlarmChange::Cleared(alarm.clone()));
+        self.forget(id);
     }
 
     fn tick(&mut self, now: Timestamp, changes: &mut Vec<AlarmChange>) {

@@ -12,7 +12,7 @@ use crate::{
 use records::{Inserted, RecordsError};
 use serde_json::Value;
 use shared::{
-    command::{CommandAck, CommandDelivery, CommandRecord, CommandRequest, CommandStatus, Issuer},
+    command::{CommandAck, CommandDelivery, CommandRecord, CommandRequest, CommandStatus, Hold, Issuer},
     id::{CommandId, DeviceId},
     stream::CommandUpdate,
     telemetry::{Refusal, RefusalCode},
@@ -20,11 +20,14 @@ use shared::{
 };
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// A device's line to the twin while it is connected; dropping it is hanging up.
 pub struct Connection {
     /// Commands for the device, in order. Each is at least worth delivering when it is put here; it says when it expires.
     pub deliveries: mpsc::Receiver<CommandDelivery>,
+    /// Cancelled when the device must prove anew who it is: see [`Twin::hang_up`].
+    pub hung_up: CancellationToken,
     device: DeviceId,
     id: ConnectionId,
     inner: Arc<Inner>,
@@ -52,6 +55,7 @@ pub(crate) struct CommandDesk {
 
 struct Line {
     id: ConnectionId,
+    hung_up: CancellationToken,
     deliveries: mpsc::Sender<CommandDelivery>,
 }
 
@@ -109,13 +113,32 @@ impl Twin {
         if let Some(entry) = inner.registry.get(device.as_str()) {
             inner.heard(&entry, now, now);
         }
+        self.open_line(&mut inner.desk.lock(), device, now)
+    }
+
+    /// A line for a device that holds none itself, such as one behind somebody else's broker: what is open for it is
+    /// delivered. Says nothing of whether the device is there, and gives way to a connection of its own.
+    pub fn stand_in(&self, device: &DeviceId, now: Timestamp) -> Option<Connection> {
+        let mut desk = self.inner.desk.lock();
+        (!desk.lines.contains_key(device)).then(|| self.open_line(&mut desk, device, now))
+    }
+
+    /// Ends the device's own connection, wherever it is held: it must prove anew who it is.
+    pub fn hang_up(&self, device: &DeviceId) {
+        if let Some(line) = self.inner.desk.lock().lines.get(device) {
+            line.hung_up.cancel();
+        }
+    }
+
+    fn open_line(&self, desk: &mut CommandDesk, device: &DeviceId, now: Timestamp) -> Connection {
+        let inner = &self.inner;
         let (sender, deliveries) = mpsc::channel(inner.options.deliveries_max);
-        let mut desk = inner.desk.lock();
         desk.connections += 1;
         let id = ConnectionId(desk.connections);
-        desk.lines.insert(device.clone(), Line { id, deliveries: sender });
-        inner.tell(&mut desk, CommandInput::Connected { device: device.clone(), connection: id }, now);
-        Connection { deliveries, device: device.clone(), id, inner: inner.clone() }
+        let hung_up = CancellationToken::new();
+        desk.lines.insert(device.clone(), Line { id, hung_up: hung_up.clone(), deliveries: sender });
+        inner.tell(desk, CommandInput::Connected { device: device.clone(), connection: id }, now);
+        Connection { deliveries, hung_up, device: device.clone(), id, inner: inner.clone() }
     }
 
     /// Takes a command: journaled when this returns `Ok`. The same command again gives what became of it.
@@ -146,6 +169,11 @@ impl Twin {
         let sender = sender.clone();
         let result = to_the_end(async move { inner.acknowledge(sender, ack, now).await }).await;
         result.inspect_err(|refusal| self.inner.meters.refused(refusal.code))
+    }
+
+    /// The power a person has asked of a device, which keeps the plan off it.
+    pub fn hold(&self, device: &DeviceId, now: Timestamp) -> Option<Hold> {
+        self.inner.desk.lock().set_points.hold(device, now)
     }
 
     /// A command with all that is known of it. An end is known once it is journaled.
@@ -180,7 +208,13 @@ impl Inner {
         if now >= expired_at {
             return Err(CommandRefusal::Expired { command: request.command_id, expired_at });
         }
-        let open = self.desk.lock().queue.open_of(entry.id());
+        let (open, hold) = {
+            let desk = self.desk.lock();
+            (desk.queue.open_of(entry.id()), desk.set_points.hold(entry.id(), now))
+        };
+        if let (Issuer::Plan, Some(hold)) = (&issuer, hold) {
+            return Err(CommandRefusal::Held { device: entry.id().clone(), by: hold.by });
+        }
         if open >= self.options.open_commands_max {
             return Err(CommandRefusal::Busy { device: entry.id().clone(), open });
         }

@@ -46,6 +46,9 @@ pub enum CommandRefusal {
     Expired { command: CommandId, expired_at: Timestamp },
     #[error("device {device} has {open} open commands already; wait for them to end")]
     Busy { device: DeviceId, open: usize },
+    /// Only the plan hears this: a person's newer set-point replaces an older one.
+    #[error("{by} holds device {device}")]
+    Held { device: DeviceId, by: String },
     #[error("the command could not be journaled: {0}")]
     Storage(#[from] records::RecordsError),
 }
@@ -60,6 +63,7 @@ impl CommandRefusal {
             CommandRefusal::Conflict(_) => "CONFLICT",
             CommandRefusal::Expired { .. } => "EXPIRED",
             CommandRefusal::Busy { .. } => "BUSY",
+            CommandRefusal::Held { .. } => "HELD",
             CommandRefusal::Storage(_) => "STORAGE_FAILED",
         }
     }
@@ -72,7 +76,7 @@ impl CommandRefusal {
             CommandRefusal::BadParameter { field, .. } => Some(field),
             CommandRefusal::Conflict(_) => Some("commandId"),
             CommandRefusal::Expired { .. } => Some("expires"),
-            CommandRefusal::Busy { .. } | CommandRefusal::Storage(_) => None,
+            CommandRefusal::Busy { .. } | CommandRefusal::Held { .. } | CommandRefusal::Storage(_) => None,
         }
     }
 }

@@ -390,6 +390,20 @@ async fn back_fill_raises_nothing_and_late_data_of_a_punctual_device_do() {
 }
 
 #[tokio::test]
+async fn a_device_that_is_always_late_is_told_of_and_its_stored_data_are_not() {
+    let park = Park::start().await;
+    let stored: Vec<_> = (0..10)
+        .map(|n| json!({ "deviceId": "bess-1", "timestamp": t(n * 60), "data": { "temperature": 20 } }))
+        .collect();
+    let stored = json!(stored).to_string();
+    let results = park.twin.ingest(&own("bess-1"), stored.as_bytes(), t(660)).await.unwrap();
+    assert!(results.iter().all(|item| item.result.is_ok()));
+    assert!(park.alarms().is_empty(), "an array up to two minutes ago is what was stored");
+    park.send("bess-1", t(610), json!({ "temperature": 20 }), t(670)).await;
+    assert_eq!(park.alarms(), [(AlarmKind::DataDelayed, true)]);
+}
+
+#[tokio::test]
 async fn an_import_of_old_data_says_nothing_about_now() {
     let park = Park::start().await;
     park.send("bess-1", t(0), json!({ "power": 1 }), t(0)).await;

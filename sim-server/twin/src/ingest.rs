@@ -23,6 +23,8 @@ struct Batch {
     readings: Vec<(u16, Reading)>,
     /// Handed in by the device itself, just now.
     first_hand: bool,
+    /// One item that came by itself rather than in an array.
+    alone: bool,
 }
 
 /// An item on its way: its device, and where its readings lie in the batch.
@@ -50,6 +52,7 @@ impl Twin {
             kept: Vec::with_capacity(items.len()),
             readings: Vec::new(),
             first_hand: matches!(sender, Sender::Device(_)),
+            alone: is_alone(payload),
         };
         let results: Vec<ItemResult> =
             items.into_iter().map(|item| inner.judge(item, sender, &window, &mut batch)).collect();
@@ -68,7 +71,7 @@ impl Twin {
         now: Timestamp,
     ) -> Result<Vec<Result<(), Refusal>>, Refusal> {
         let items = parse_events(payload).map_err(|refusal| self.inner.count(refusal))?;
-        let alone = items.len() == 1 && !payload.trim_ascii_start().starts_with(b"[");
+        let alone = is_alone(payload);
         let mut results = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
             let field = |name: &str| if alone { name.to_owned() } else { format!("[{index}].{name}") };
@@ -83,6 +86,11 @@ impl Twin {
         }
         Ok(results)
     }
+}
+
+/// Whether a payload is one object rather than an array of them.
+fn is_alone(payload: &[u8]) -> bool {
+    !payload.trim_ascii_start().starts_with(b"[")
 }
 
 impl Inner {
@@ -165,14 +173,14 @@ impl Inner {
                 },
             );
             if batch.kept.len() == 1 {
-                self.seen(entry, kept.timestamp, batch.first_hand, now);
+                self.seen(entry, kept.timestamp, batch, now);
             } else {
                 let (_, known) = newest.entry(entry.first_point).or_insert((entry, kept.timestamp));
                 *known = kept.timestamp.max(*known);
             }
         }
         for (entry, newest) in newest.into_values() {
-            self.seen(entry, newest, batch.first_hand, now);
+            self.seen(entry, newest, batch, now);
         }
         if !at_fault.is_empty() {
             let mut book = self.alarms.lock();
@@ -191,10 +199,10 @@ impl Inner {
 
     /// What a device's data say about the device: it is there, and on time or not. `newest` is the instant of the
     /// newest of them.
-    fn seen(&self, entry: &DeviceEntry, newest: Timestamp, first_hand: bool, now: Timestamp) {
+    fn seen(&self, entry: &DeviceEntry, newest: Timestamp, batch: &Batch, now: Timestamp) {
         let is_news = entry.presence.reported(newest);
         // What a third party hands in says the device was there when it measured.
-        let alive_at = if first_hand { now } else { newest.min(now) };
+        let alive_at = if batch.first_hand { now } else { newest.min(now) };
         if now.since(alive_at) <= entry.rules.offline_after_ms {
             self.heard(entry, alive_at, now);
         } else {
@@ -203,7 +211,9 @@ impl Inner {
         let late_ms = now.since(newest);
         if late_ms <= self.delayed_after_ms() {
             entry.presence.was_on_time(now);
-        } else if (first_hand || is_news) && entry.presence.was_late(now) {
+        } else if (batch.first_hand || is_news)
+            && entry.presence.was_late(batch.alone && self.is_fresh(entry, newest, now), now)
+        {
             let input = AlarmInput::Late { subject: entry.subject(), late_ms };
             self.publish_alarms(self.alarms.lock().handle(input, now));
         }

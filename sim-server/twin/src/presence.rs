@@ -85,10 +85,11 @@ impl PresenceState {
         self.last_on_time.store(now.0, Relaxed);
     }
 
-    /// Late data came; whether they count as delayed, which takes a device that was on time before.
-    pub(crate) fn was_late(&self, now: Timestamp) -> bool {
+    /// Late data came; whether they count as delayed. A device that was never on time may be handing in what it stored:
+    /// then only data that are `meant_live` do.
+    pub(crate) fn was_late(&self, meant_live: bool, now: Timestamp) -> bool {
         self.last_late.store(now.0, Relaxed);
-        self.last_on_time.load(Relaxed) != NEVER
+        meant_live || self.last_on_time.load(Relaxed) != NEVER
     }
 
     /// Whether the last data were on time.
@@ -113,12 +114,13 @@ mod tests {
     }
 
     #[test]
-    fn only_a_device_that_was_on_time_can_be_delayed() {
+    fn stored_data_are_delayed_only_for_a_device_that_was_on_time() {
         let presence = PresenceState::new();
-        assert!(!presence.was_late(Timestamp(1)));
+        assert!(!presence.was_late(false, Timestamp(1)));
+        assert!(presence.was_late(true, Timestamp(1)), "meant to be live");
         presence.was_on_time(Timestamp(2));
         assert!(presence.is_on_time());
-        assert!(presence.was_late(Timestamp(3)));
+        assert!(presence.was_late(false, Timestamp(3)));
         assert!(!presence.is_on_time());
     }
 }

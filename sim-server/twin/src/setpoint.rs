@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use shared::{
-    command::{CommandRecord, CommandStatus},
+    command::{CommandRecord, CommandStatus, Hold, Issuer, PRIORITY_THAT_GIVES_WAY},
     id::{CommandId, DeviceId},
     time::Timestamp,
 };
@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Parameters of every command that set nothing.
 const GENERIC: [&str; 2] = ["priority", "duration"];
+/// The parameter that people and the plan both set.
+const POWER: &str = "power";
 /// The command that sends a device back to its own rule.
 const RELEASE: &str = "release";
 
@@ -28,6 +30,8 @@ pub struct Desired {
     pub since: Timestamp,
     /// When the device returns to its own rule; known once the device has taken a command with a `duration`.
     pub until: Option<Timestamp>,
+    /// Who asked.
+    pub issuer: Issuer,
 }
 
 #[derive(Debug)]
@@ -37,6 +41,8 @@ struct SetPoint {
     since: Timestamp,
     until: Option<Timestamp>,
     values: BTreeMap<String, Value>,
+    issuer: Issuer,
+    gives_way: bool,
     /// Ends all that came before, once the device has taken it.
     releases: bool,
 }
@@ -76,6 +82,9 @@ impl SetPoints {
                 since: record.queued_at,
                 until,
                 values,
+                issuer: record.issuer.clone(),
+                gives_way: record.request.parameters.get("priority").and_then(Value::as_str)
+                    == Some(PRIORITY_THAT_GIVES_WAY),
                 releases,
             }),
         }
@@ -87,31 +96,51 @@ impl SetPoints {
 
     /// What a device is asked for, by parameter.
     pub fn of(&self, device: &DeviceId, now: Timestamp) -> BTreeMap<String, Desired> {
-        let mut desired = BTreeMap::new();
+        let in_force = self.in_force(device, now).into_iter();
+        in_force
+            .map(|(name, (point, value))| {
+                let desired = Desired {
+                    value: value.clone(),
+                    command_id: point.command.clone(),
+                    status: point.status,
+                    since: point.since,
+                    until: point.until,
+                    issuer: point.issuer.clone(),
+                };
+                (name.to_owned(), desired)
+            })
+            .collect()
+    }
+
+    /// The power a person has asked of a device, unless that gives way to the plan.
+    pub fn hold(&self, device: &DeviceId, now: Timestamp) -> Option<Hold> {
+        let (point, value) = self.in_force(device, now).remove(POWER)?;
+        match &point.issuer {
+            Issuer::User { name } if !point.gives_way => {
+                Some(Hold { by: name.clone(), power_kw: value.as_f64()?, until: point.until })
+            }
+            _ => None,
+        }
+    }
+
+    /// The newest set-point of each parameter that is in force, with its value.
+    fn in_force(&self, device: &DeviceId, now: Timestamp) -> BTreeMap<&str, (&SetPoint, &Value)> {
+        let mut in_force = BTreeMap::new();
         for point in self.by_device.get(device).into_iter().flatten() {
             if point.releases && point.status == CommandStatus::Acknowledged {
-                desired.clear();
+                in_force.clear();
             }
             let over = point.until.is_some_and(|until| now >= until);
             for (name, value) in &point.values {
                 // A set-point that is over leaves nothing behind: the device follows its own rule, not an older one.
                 if over {
-                    desired.remove(name);
-                    continue;
+                    in_force.remove(name.as_str());
+                } else {
+                    in_force.insert(name.as_str(), (point, value));
                 }
-                desired.insert(
-                    name.clone(),
-                    Desired {
-                        value: value.clone(),
-                        command_id: point.command.clone(),
-                        status: point.status,
-                        since: point.since,
-                        until: point.until,
-                    },
-                );
             }
         }
-        desired
+        in_force
     }
 }
 
@@ -240,6 +269,36 @@ mod tests {
         assert_eq!(power(&points, 4), None);
         points.note(&record("c3", 80.0, None, 5));
         assert_eq!(power(&points, 6).unwrap().0, json!(80.0));
+    }
+
+    #[test]
+    fn a_person_holds_a_device_until_the_set_point_ends_or_is_released_unless_it_gives_way() {
+        let device = "bess-1".parse().unwrap();
+        let of_person = |id: &str, priority: &str, queued_s| {
+            let mut asked = record(id, 50.0, Some(60.0), queued_s);
+            asked.issuer = Issuer::User { name: "li".into() };
+            asked.request.parameters.insert("priority".into(), json!(priority));
+            asked
+        };
+        for (priority, holds) in [("high", true), ("normal", true), ("low", false)] {
+            let mut points = SetPoints::default();
+            points.note(&ended(record("plan", 80.0, None, 0), CommandStatus::Acknowledged, 0));
+            assert_eq!(points.hold(&device, t(0)), None, "the plan holds nothing");
+            let asked = of_person("c1", priority, 1);
+            points.note(&asked);
+            assert_eq!(points.hold(&device, t(1)).is_some(), holds, "{priority}: from being asked");
+            points.note(&ended(asked, CommandStatus::Acknowledged, 2));
+            let hold = Hold { by: "li".into(), power_kw: 50.0, until: Some(t(62)) };
+            assert_eq!(points.hold(&device, t(61)), holds.then_some(hold), "{priority}");
+            assert_eq!(points.hold(&device, t(62)), None, "{priority}: over");
+        }
+        let mut points = SetPoints::default();
+        points.note(&ended(of_person("c1", "high", 1), CommandStatus::Acknowledged, 2));
+        let mut release = record("c2", 0.0, None, 3);
+        release.request.command = RELEASE.to_owned();
+        release.request.parameters.clear();
+        points.note(&ended(release, CommandStatus::Acknowledged, 4));
+        assert_eq!(points.hold(&device, t(5)), None, "released");
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Default for TwinOptions {
             backoff: Backoff::default(),
             deliveries_max: 64,
             open_commands_max: 100,
-            set_points_since_ms: DAY_MS,
+            set_points_since_ms: 7 * DAY_MS,
             changes_kept: 1_024,
             clock: system_clock,
         }

@@ -26,10 +26,20 @@ impl Twin {
         who: &str,
         now: Timestamp,
     ) -> Result<Alarm, TwinError> {
+        self.attend(id, AlarmInput::Acknowledge { id, who }, now).await
+    }
+
+    /// A person says that an alarm is over; written before this returns. Where its condition is still there it is raised
+    /// anew as soon as that is seen.
+    pub async fn clear_alarm(&self, id: &AlarmId, who: &str, now: Timestamp) -> Result<Alarm, TwinError> {
+        self.attend(id, AlarmInput::Clear { id, who }, now).await
+    }
+
+    async fn attend(&self, id: &AlarmId, input: AlarmInput<'_>, now: Timestamp) -> Result<Alarm, TwinError> {
         let alarm = {
             let mut book = self.inner.alarms.lock();
             let before = book.get(id).cloned().ok_or_else(|| TwinError::UnknownAlarm(id.clone()))?;
-            let changes = book.handle(AlarmInput::Acknowledge { id, who }, now);
+            let changes = book.handle(input, now);
             let alarm = changes.first().map_or(before, |change| change.alarm().clone());
             self.inner.publish_alarms(changes);
             alarm

@@ -121,7 +121,7 @@ impl EnergyBook {
             totals.charging_kwh += kwh(Group::Charging);
             totals.load_kwh += kwh(Group::Load);
             totals.cost_yuan +=
-                import * tariff.import_price_at(start, &park.zone) - export * tariff.feed_in_price_per_kwh;
+                import * tariff.import_price_at(start, &park.zone) - export * park.feed_in_price_at(start);
             emitted += intensity.of(WattHours::from_kwh(import)).0;
             storage_losses_kwh +=
                 charge * (1.0 - charge_efficiency) + discharge * (1.0 / discharge_efficiency - 1.0);
@@ -376,6 +376,9 @@ mod tests {
     struct Fixed;
 
     impl LiveValues for Fixed {
+        fn hold(&self, _: &DeviceId, _: Timestamp) -> Option<shared::command::Hold> {
+            None
+        }
         fn reading(&self, device: &DeviceId, measurement: &str) -> Option<Reading> {
             let value = match (device.as_str(), measurement) {
                 ("grid", "power") => 520.0,

@@ -25,13 +25,15 @@ pub use groups::{Group, Groups};
 pub use park::ParkContext;
 pub use service::{PlanLoop, Vpp, VppOptions};
 
-use shared::{id::DeviceId, telemetry::Reading};
+use shared::{command::Hold, id::DeviceId, telemetry::Reading, time::Timestamp};
 
 /// The live twin as the planner sees it.
 pub trait LiveValues: Send + Sync {
     /// The newest value of a measurement, whatever its age.
     fn reading(&self, device: &DeviceId, measurement: &str) -> Option<Reading>;
     fn is_online(&self, device: &DeviceId) -> bool;
+    /// The power a person has asked of a device; the plan then leaves it alone.
+    fn hold(&self, device: &DeviceId, now: Timestamp) -> Option<Hold>;
     /// Devices online, and devices in all.
     fn devices_online(&self) -> (u32, u32);
     /// Whether any value of the park's balance comes from a simulated device.
@@ -47,6 +49,8 @@ pub enum VppError {
     Problem(#[from] optimizer::SolveError),
     #[error("the scene's time zone: {0}")]
     TimeZone(String),
+    #[error("the market's hours: {0}")]
+    Series(String),
     #[error(
         "{what} from {from} to {to} in steps of {step_s} s would be {steps} steps; at most {most} are answered"
     )]

@@ -5,7 +5,9 @@ use jiff::tz::TimeZone;
 use shared::{
     id::DeviceId,
     scene::{Rating, Scene},
+    series::{MARKET, Market},
     thing_model::Role,
+    time::Timestamp,
 };
 use std::sync::Arc;
 
@@ -41,8 +43,12 @@ pub struct ParkContext {
     pub groups: Groups,
     pub storage: Vec<StorageUnit>,
     pub charging: Vec<ChargingPoint>,
-    /// Feed-in devices that can be curtailed, with their AC limits in kW.
-    pub curtailable: Vec<(DeviceId, f64)>,
+    /// PV that can be curtailed, with its AC limit in kW.
+    pub curtailable_pv: Vec<(DeviceId, f64)>,
+    /// Wind that can be curtailed, with its rating in kW.
+    pub curtailable_wind: Vec<(DeviceId, f64)>,
+    /// Where factor or feed-in price follow its hours.
+    market: Option<Arc<Market>>,
 }
 
 impl ParkContext {
@@ -53,7 +59,9 @@ impl ParkContext {
             zone,
             storage: Vec::new(),
             charging: Vec::new(),
-            curtailable: Vec::new(),
+            curtailable_pv: Vec::new(),
+            curtailable_wind: Vec::new(),
+            market: market_of(&scene)?.map(Arc::new),
             scene: Arc::clone(&scene),
         };
         for device in &scene.devices {
@@ -85,12 +93,30 @@ impl ParkContext {
                     efficiency: *efficiency,
                 }),
                 Rating::Pv { inverter_kw, .. } if scene.role_of(device) == Role::Pv => {
-                    context.curtailable.push((device.id.clone(), *inverter_kw));
+                    context.curtailable_pv.push((device.id.clone(), *inverter_kw));
+                }
+                Rating::Wind { rated_kw, .. } => {
+                    context.curtailable_wind.push((device.id.clone(), *rated_kw))
                 }
                 _ => {}
             }
         }
         Ok(context)
+    }
+
+    /// The grid's emission factor as plans see it, kg/kWh: the scene's, weighted by the hour where the scene says so.
+    pub fn emission_factor_at(&self, at: Timestamp) -> f64 {
+        let factor = &self.scene.park.emission;
+        let shape = self.market.as_ref().filter(|_| factor.hourly_shape);
+        factor.kg_per_kwh * shape.map_or(1.0, |market| market.shape_at(at.local(&self.zone)).emission_factor)
+    }
+
+    /// What a kWh fed into the grid earns.
+    pub fn feed_in_price_at(&self, at: Timestamp) -> f64 {
+        let tariff = &self.scene.tariff;
+        let shape = self.market.as_ref().filter(|_| tariff.feed_in_follows_market);
+        let relative = shape.map_or(1.0, |market| market.shape_at(at.local(&self.zone)).price);
+        (tariff.feed_in_price_per_kwh * relative).max(0.0)
     }
 
     pub fn storage_capacity_kwh(&self) -> f64 {
@@ -108,4 +134,17 @@ impl ParkContext {
         };
         (mean(|u| u.charge_efficiency), mean(|u| u.discharge_efficiency))
     }
+}
+
+/// The market's hours, if anything in the scene follows them.
+fn market_of(scene: &Scene) -> Result<Option<Market>, VppError> {
+    if !scene.park.emission.hourly_shape && !scene.tariff.feed_in_follows_market {
+        return Ok(None);
+    }
+    let file =
+        scene.series.get(MARKET).ok_or_else(|| VppError::Series("series/market.csv is missing".into()))?;
+    let problems = |found: Vec<shared::scene::Problem>| {
+        VppError::Series(found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    };
+    Market::parse(file).map(Some).map_err(problems)
 }

@@ -31,6 +31,8 @@ pub struct PlanInputs {
     pub past_wind: Series,
     pub storage: Vec<StorageState>,
     pub cars: Vec<CarState>,
+    /// What people have taken in hand.
+    pub held: Vec<HeldPower>,
     /// Highest demand of this month so far.
     pub incurred_peak_kw: f64,
 }
@@ -53,14 +55,40 @@ pub struct CarState {
     pub departure: Timestamp,
 }
 
+/// A storage unit or charging point that a person has taken in hand: its power is a fact the plan goes round.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeldPower {
+    /// Positive when it draws.
+    pub power_kw: f64,
+    /// When it ends: the set-point's own end, or that of the energy there is room or need for.
+    pub until: Timestamp,
+}
+
 /// A plan by device, and what was curtailed.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PlannedDevices {
     /// kW, positive charging.
     pub storage: Vec<(DeviceId, Vec<f64>)>,
     pub charging: Vec<(DeviceId, Vec<f64>)>,
+    pub feed_in: FeedIn,
+}
+
+/// What could be fed in, by kind, and what of it the plan leaves unused; kW by step.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct FeedIn {
+    pub pv_kw: Vec<f64>,
+    pub wind_kw: Vec<f64>,
     pub curtailed_kw: Vec<f64>,
-    pub feed_in_available_kw: Vec<f64>,
+}
+
+/// The dispatch problem with what its totals were made of.
+#[derive(Debug, Clone)]
+pub struct Stated {
+    pub problem: DispatchProblem,
+    pub pv_kw: Vec<f64>,
+    pub wind_kw: Vec<f64>,
+    /// Days of history behind the load forecast.
+    pub basis_days: usize,
 }
 
 /// The outcome of planning.
@@ -77,7 +105,7 @@ pub struct Planned {
 }
 
 /// States the dispatch problem for the day ahead.
-pub fn state_problem(park: &ParkContext, sky: &ClearSky, inputs: &PlanInputs) -> (DispatchProblem, usize) {
+pub fn state_problem(park: &ParkContext, sky: &ClearSky, inputs: &PlanInputs) -> Stated {
     let start = inputs.now.floor_to(STEP_MS);
     let load = load_profile(&inputs.past_load, start, STEPS, &park.zone);
     let charging = load_profile(&inputs.past_charging, start, STEPS, &park.zone);
@@ -89,14 +117,17 @@ pub fn state_problem(park: &ParkContext, sky: &ClearSky, inputs: &PlanInputs) ->
     let tariff = &park.scene.tariff;
     let connection = &park.scene.park.grid;
     let time = |step: usize| Timestamp(start.0 + step as i64 * STEP_MS);
+    let held = |step: usize| inputs.held.iter().map(|held| held.mean_kw(time(step))).sum::<f64>();
+    let pv_kw: Vec<f64> = pv.mean.iter().map(|kw| kw.max(0.0)).collect();
+    let wind_kw: Vec<f64> = wind.mean.iter().map(|kw| kw.max(0.0)).collect();
     let problem = DispatchProblem {
         step_minutes: (STEP_MS / MINUTE_MS) as f64,
         steps: STEPS,
-        load_kw: (0..STEPS).map(|s| load.mean[s] + arrivals(s) * charging.mean[s]).collect(),
-        pv_available_kw: (0..STEPS).map(|s| (pv.mean[s] + wind.mean[s]).max(0.0)).collect(),
+        load_kw: (0..STEPS).map(|s| load.mean[s] + arrivals(s) * charging.mean[s] + held(s)).collect(),
+        pv_available_kw: pv_kw.iter().zip(&wind_kw).map(|(pv, wind)| pv + wind).collect(),
         import_price_per_kwh: (0..STEPS).map(|s| tariff.import_price_at(time(s), &park.zone)).collect(),
-        export_price_per_kwh: vec![tariff.feed_in_price_per_kwh; STEPS],
-        emission_factor_kg_per_kwh: vec![park.scene.park.emission.kg_per_kwh; STEPS],
+        export_price_per_kwh: (0..STEPS).map(|s| park.feed_in_price_at(time(s))).collect(),
+        emission_factor_kg_per_kwh: (0..STEPS).map(|s| park.emission_factor_at(time(s))).collect(),
         carbon_price_per_kg: tariff.carbon_price_per_kg,
         grid: Grid {
             import_limit_kw: connection.import_limit_kw,
@@ -108,7 +139,14 @@ pub fn state_problem(park: &ParkContext, sky: &ClearSky, inputs: &PlanInputs) ->
         ev_sessions: inputs.cars.iter().filter_map(|car| session(park, car, start)).collect(),
         curtailable_loads: Vec::new(),
     };
-    (problem, load.basis_days)
+    Stated { problem, pv_kw, wind_kw, basis_days: load.basis_days }
+}
+
+impl HeldPower {
+    /// Over the step that begins at `start`.
+    fn mean_kw(&self, start: Timestamp) -> f64 {
+        self.power_kw * self.until.since(start).clamp(0, STEP_MS) as f64 / STEP_MS as f64
+    }
 }
 
 fn battery(park: &ParkContext, state: &StorageState) -> Battery {
@@ -156,12 +194,15 @@ pub fn make_plan(
     options: &SolveOptions,
     elapsed_seconds: &dyn Fn() -> f64,
 ) -> Result<Planned, VppError> {
-    let (problem, basis_days) = state_problem(park, sky, inputs);
+    let Stated { problem, pv_kw, wind_kw, basis_days } = state_problem(park, sky, inputs);
     let outcome = optimizer::solve_with_stopwatch(&problem, options, elapsed_seconds)?;
     let start = inputs.now.floor_to(STEP_MS);
     Ok(match outcome {
         Outcome::Planned(solution) => {
-            let devices = by_device(park, inputs, &problem, &solution.plan);
+            let curtailed_kw =
+                problem.pv_available_kw.iter().zip(&solution.plan.pv_kw).map(|(a, p)| a - p).collect();
+            let feed_in = FeedIn { pv_kw, wind_kw, curtailed_kw };
+            let devices = by_device(park, inputs, &solution.plan, feed_in);
             let mut view = view(park, &problem, Some(&solution.plan), &devices, inputs.now, start);
             view.status = match solution.status {
                 Status::Optimal => PlanStatus::Optimal,
@@ -181,12 +222,7 @@ pub fn make_plan(
     })
 }
 
-fn by_device(
-    park: &ParkContext,
-    inputs: &PlanInputs,
-    problem: &DispatchProblem,
-    plan: &Plan,
-) -> PlannedDevices {
+fn by_device(park: &ParkContext, inputs: &PlanInputs, plan: &Plan, feed_in: FeedIn) -> PlannedDevices {
     let storage = inputs
         .storage
         .iter()
@@ -201,12 +237,7 @@ fn by_device(
         .iter()
         .filter_map(|planned| Some((planned.id.parse().ok()?, planned.power_kw.clone())))
         .collect();
-    PlannedDevices {
-        storage,
-        charging,
-        curtailed_kw: problem.pv_available_kw.iter().zip(&plan.pv_kw).map(|(a, p)| a - p).collect(),
-        feed_in_available_kw: problem.pv_available_kw.clone(),
-    }
+    PlannedDevices { storage, charging, feed_in }
 }
 
 fn view(
@@ -247,6 +278,7 @@ fn view(
         }),
         import_price_per_kwh: problem.import_price_per_kwh.clone(),
         emission_factor_kg_per_kwh: problem.emission_factor_kg_per_kwh.clone(),
+        emission_factor_before_kg_per_kwh: day_so_far(park, start),
         devices: devices
             .storage
             .iter()
@@ -261,6 +293,13 @@ fn view(
             .collect(),
         infeasible: Vec::new(),
     }
+}
+
+/// The emission factor of the steps between the local midnight and `start`.
+fn day_so_far(park: &ParkContext, start: Timestamp) -> Vec<f64> {
+    let midnight = start.start_of_day(&park.zone);
+    let steps = start.since(midnight) / STEP_MS;
+    (0..steps).map(|step| park.emission_factor_at(Timestamp(start.0 - (steps - step) * STEP_MS))).collect()
 }
 
 #[cfg(test)]
@@ -292,6 +331,7 @@ mod tests {
                 energy_needed_kwh: 40.0,
                 departure: Timestamp(now.0 + 9 * HOUR_MS),
             }],
+            held: Vec::new(),
             incurred_peak_kw: 700.0,
         }
     }
@@ -346,14 +386,34 @@ mod tests {
         let devices = planned.devices.unwrap();
         let points = set_points::of_step(&park, &devices, 0);
         assert!(points["bess"].abs() <= 250.0 + 1e-6 && (0.0..=60.0 + 1e-6).contains(&points["charger"]));
-        let commands = set_points::commands(&points, 7, inputs.now);
+        let commands = set_points::commands(&points, 7, set_points::SET_POINT_DURATION_S, inputs.now);
         assert_eq!(commands.len(), points.len());
         assert!(commands.iter().all(|c| c.expires_at() > inputs.now && c.command == "setPower"));
         assert_eq!(
             commands,
-            set_points::commands(&points, 7, inputs.now),
+            set_points::commands(&points, 7, set_points::SET_POINT_DURATION_S, inputs.now),
             "the same plan is the same commands"
         );
+    }
+
+    #[test]
+    fn what_a_person_holds_is_a_fact_the_plan_goes_round() {
+        let free = inputs(600.0);
+        let until = Timestamp(free.now.floor_to(STEP_MS).0 + 90 * MINUTE_MS);
+        let taken = PlanInputs {
+            storage: Vec::new(),
+            held: vec![HeldPower { power_kw: 200.0, until }],
+            ..free.clone()
+        };
+        let (park, planned) = plan(2000.0, &taken);
+        let sky = ClearSky::of(&park.scene);
+        let without = state_problem(&park, &sky, &PlanInputs { held: Vec::new(), ..taken.clone() }).problem;
+        for (step, (with, without)) in planned.problem.load_kw.iter().zip(&without.load_kw).enumerate() {
+            let expected = if step < 6 { 200.0 } else { 0.0 };
+            assert!((with - without - expected).abs() < 1e-9, "step {step}: {with} {without}");
+        }
+        let points = set_points::of_step(&park, planned.devices.as_ref().unwrap(), 0);
+        assert!(!points.contains_key("bess"), "{points:?}");
     }
 
     #[test]

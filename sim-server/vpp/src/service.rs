@@ -1,8 +1,9 @@
 //! The planning loop on the live park.
 //!
 //! Every five minutes, and whenever someone asks: read what is known, plan, send the first step's set-points, publish
-//! the plan. Between plans storage is held back where more is drawn than foreseen ([`crate::guard`]). While the history is too short for a forecast it plans again every few seconds, so that a back-fill is
-//! used as soon as it is there.
+//! the plan. Between plans storage is held back where more is drawn than foreseen ([`crate::guard`]). A device that a
+//! person has taken in hand is left alone until its set-point ends. While the history is too short for a forecast it plans
+//! again every few seconds, so that a back-fill is used as soon as it is there.
 
 use crate::{
     EnergyBook, LiveValues, VppError,
@@ -10,7 +11,7 @@ use crate::{
     groups::Group,
     guard::{Measured, guarded},
     park::ParkContext,
-    planner::{self, CarState, PlanInputs, Planned, STEP_MS, StorageState},
+    planner::{self, CarState, HeldPower, PlanInputs, Planned, STEP_MS, STEPS, StorageState},
     set_points::{self, SetPoints},
     tracking,
 };
@@ -20,8 +21,9 @@ use parking_lot::Mutex;
 use shared::{
     command::CommandRequest,
     id::DeviceId,
-    plan::{PlanTracking, PlanView},
-    time::{MINUTE_MS, Timestamp},
+    plan::{PlanStatus, PlanTracking, PlanView},
+    text::Text,
+    time::{HOUR_MS, MINUTE_MS, Timestamp},
 };
 use std::{
     sync::Arc,
@@ -68,6 +70,7 @@ type Answer = oneshot::Sender<Result<Arc<PlanView>, VppError>>;
 #[derive(Clone)]
 pub struct Vpp {
     plans: watch::Receiver<Arc<PlanView>>,
+    trouble: watch::Receiver<Option<Text>>,
     requests: mpsc::Sender<Answer>,
     tracking: Arc<Mutex<PlanTracking>>,
 }
@@ -82,6 +85,7 @@ pub struct PlanLoop {
     commands: mpsc::Sender<CommandRequest>,
     options: VppOptions,
     plans: watch::Sender<Arc<PlanView>>,
+    trouble: watch::Sender<Option<Text>>,
     requests: mpsc::Receiver<Answer>,
     tracking: Arc<Mutex<PlanTracking>>,
     /// What the plan asks for in its running step.
@@ -105,6 +109,7 @@ impl Vpp {
         now: Timestamp,
     ) -> (Vpp, PlanLoop) {
         let (plans_out, plans) = watch::channel(Arc::new(no_plan(now)));
+        let (trouble_out, trouble) = watch::channel(None);
         let (requests, requests_in) = mpsc::channel(16);
         let tracking = Arc::new(Mutex::new(PlanTracking::default()));
         let park = energy.park().clone();
@@ -117,6 +122,7 @@ impl Vpp {
             commands,
             options,
             plans: plans_out,
+            trouble: trouble_out,
             requests: requests_in,
             tracking: Arc::clone(&tracking),
             planned: SetPoints::new(),
@@ -125,7 +131,7 @@ impl Vpp {
             units_planned: 0,
             version: 0,
         };
-        (Vpp { plans, requests, tracking }, plan_loop)
+        (Vpp { plans, trouble, requests, tracking }, plan_loop)
     }
 
     /// The plan in force; version 0 before the first.
@@ -136,6 +142,11 @@ impl Vpp {
     /// Tells of every new plan.
     pub fn watch(&self) -> watch::Receiver<Arc<PlanView>> {
         self.plans.clone()
+    }
+
+    /// Why the park has no plan it could follow now; nothing while it has one.
+    pub fn watch_trouble(&self) -> watch::Receiver<Option<Text>> {
+        self.trouble.clone()
     }
 
     /// Plans at once and gives the new plan.
@@ -157,7 +168,7 @@ fn no_plan(now: Timestamp) -> PlanView {
         made_at: now,
         start: now.floor_to(STEP_MS),
         step_s: (STEP_MS / 1000) as u32,
-        status: shared::plan::PlanStatus::Infeasible,
+        status: PlanStatus::Pending,
         objective_yuan: None,
         baseline_yuan: None,
         gap: None,
@@ -171,8 +182,27 @@ fn no_plan(now: Timestamp) -> PlanView {
         stored_kwh: Vec::new(),
         import_price_per_kwh: Vec::new(),
         emission_factor_kg_per_kwh: Vec::new(),
+        emission_factor_before_kg_per_kwh: Vec::new(),
         devices: Vec::new(),
         infeasible: Vec::new(),
+    }
+}
+
+/// What a person must know of how planning went; nothing when a plan was made.
+fn trouble_of(result: &Result<(Arc<PlanView>, usize), VppError>) -> Option<Text> {
+    match result {
+        Ok((plan, _)) if plan.status == PlanStatus::Infeasible => {
+            let reason = plan.infeasible.first().cloned().unwrap_or_else(|| Text::new("未知", "unknown"));
+            Some(Text::new(
+                format!("调度计划无可行解：{}", reason.zh),
+                format!("no feasible dispatch plan: {}", reason.en),
+            ))
+        }
+        Ok(_) => None,
+        Err(error) => Some(Text::new(
+            format!("未能生成调度计划：{error}"),
+            format!("no dispatch plan could be made: {error}"),
+        )),
     }
 }
 
@@ -206,6 +236,8 @@ impl PlanLoop {
             if let Err(error) = &result {
                 tracing::error!(%error, "no plan made");
             }
+            let trouble = trouble_of(&result);
+            self.trouble.send_if_modified(|before| std::mem::replace(before, trouble.clone()) != trouble);
             if let Some(answer) = answer {
                 // Whoever asked may have gone; the plan stands all the same.
                 let _ = answer.send(result.map(|(view, _)| view));
@@ -259,11 +291,20 @@ impl PlanLoop {
         Ok((view, basis_days))
     }
 
+    /// Asks devices for their set-points, save those that a person has taken in hand.
     async fn send(&self, set_points: &SetPoints, now: Timestamp) -> Result<(), VppError> {
-        for command in set_points::commands(set_points, self.version, now) {
+        let mut free = set_points.clone();
+        free.retain(|device, _| self.live.hold(device, now).is_none());
+        for command in set_points::commands(&free, self.version, self.set_point_duration_s(), now) {
             self.commands.send(command).await.map_err(|_| VppError::Stopped)?;
         }
         Ok(())
+    }
+
+    /// A set-point outlasts two failed plans.
+    fn set_point_duration_s(&self) -> i64 {
+        let until_third_plan = 3 * i64::try_from(self.options.plan_every.as_secs()).unwrap_or(i64::MAX / 3);
+        until_third_plan.max(set_points::SET_POINT_DURATION_S)
     }
 
     /// Corrects storage where what is measured asks for it.
@@ -306,14 +347,45 @@ impl PlanLoop {
             .map(|r| r.value)
     }
 
+    /// The storage the plan may steer.
     fn storage(&self, now: Timestamp) -> Vec<StorageState> {
         let units = self.park.storage.iter().enumerate();
         units
+            .filter(|(_, storage)| self.live.hold(&storage.device, now).is_none())
             .filter_map(|(unit, storage)| {
                 let percent = self.fresh(&storage.device, "soc", now)?;
                 Some(StorageState { unit, state_of_charge: percent / 100.0 })
             })
             .collect()
+    }
+
+    /// What people have taken in hand: what it draws or feeds in, for as long as it lasts.
+    fn held(&self, now: Timestamp) -> Vec<HeldPower> {
+        let horizon = Timestamp(now.0 + STEPS as i64 * STEP_MS);
+        let held = |power_kw: f64, until: Option<Timestamp>, kwh: f64| {
+            // There is no longer room or need for it once it has moved this much energy.
+            let hours = if power_kw == 0.0 { f64::INFINITY } else { (kwh / power_kw).max(0.0) };
+            let spent = Timestamp(now.0.saturating_add((hours * HOUR_MS as f64) as i64));
+            HeldPower { power_kw, until: until.unwrap_or(horizon).min(spent) }
+        };
+        let storage = self.park.storage.iter().filter_map(|unit| {
+            let hold = self.live.hold(&unit.device, now)?;
+            let stored_kwh = self.fresh(&unit.device, "soc", now)? / 100.0 * unit.energy_kwh;
+            let power_kw = hold.power_kw.clamp(-unit.discharge_kw, unit.charge_kw);
+            let kwh = if power_kw > 0.0 {
+                (unit.soc_max * unit.energy_kwh - stored_kwh) / unit.charge_efficiency
+            } else {
+                (unit.soc_min * unit.energy_kwh - stored_kwh) * unit.discharge_efficiency
+            };
+            Some(held(power_kw, hold.until, kwh))
+        });
+        let charging = self.park.charging.iter().filter_map(|point| {
+            let hold = self.live.hold(&point.device, now)?;
+            let needed_kwh = self.fresh(&point.device, "session_energy_needed", now)?;
+            let power_kw = hold.power_kw.clamp(0.0, point.power_kw);
+            Some(held(power_kw, hold.until, needed_kwh / point.efficiency))
+        });
+        storage.chain(charging).collect()
     }
 
     async fn inputs(&self, now: Timestamp) -> Result<PlanInputs, VppError> {
@@ -324,6 +396,7 @@ impl PlanLoop {
             .charging
             .iter()
             .enumerate()
+            .filter(|(_, charger)| self.live.hold(&charger.device, now).is_none())
             .filter_map(|(point, charger)| {
                 let plugged = self.fresh(&charger.device, "plugged", now)? > 0.5;
                 let energy_needed_kwh = self.fresh(&charger.device, "session_energy_needed", now)?;
@@ -340,6 +413,7 @@ impl PlanLoop {
             past_wind: self.energy.past(Group::Wind, days, now).await?,
             storage: self.storage(now),
             cars,
+            held: self.held(now),
             incurred_peak_kw: self.energy.month_peak_kw(),
         })
     }

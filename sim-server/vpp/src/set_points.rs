@@ -9,7 +9,7 @@ use shared::{
 };
 use std::collections::BTreeMap;
 
-/// A set-point holds a little longer than the time to the next plan; then the device returns to its own safe rule.
+/// How long a set-point holds where plans come every quarter hour or sooner; then the device returns to its own safe rule.
 pub const SET_POINT_DURATION_S: i64 = 15 * 60;
 /// A set-point that cannot be delivered within this time is overtaken by the next plan.
 const SET_POINT_EXPIRY_MS: i64 = 2 * MINUTE_MS;
@@ -24,8 +24,8 @@ pub type SetPoints = BTreeMap<DeviceId, f64>;
 
 /// What the plan asks for in one of its steps; nothing beyond its end.
 ///
-/// Curtailment is shared among feed-in devices in proportion to their limits; without it they get no set-point and
-/// an earlier one runs out.
+/// Curtailment falls on PV and wind alike, and within each on its devices in proportion to their limits; without it they
+/// get no set-point and an earlier one runs out.
 pub fn of_step(park: &ParkContext, planned: &PlannedDevices, step: usize) -> SetPoints {
     let mut set_points = SetPoints::new();
     for (device, power_kw) in &planned.storage {
@@ -40,27 +40,41 @@ pub fn of_step(park: &ParkContext, planned: &PlannedDevices, step: usize) -> Set
         let power_kw = if *power_kw > LEAST_CHARGING_KW { power_kw.max(min_kw) } else { 0.0 };
         set_points.insert(device.clone(), power_kw);
     }
-    let curtailed = planned.curtailed_kw.get(step).copied().unwrap_or(0.0);
-    let available = planned.feed_in_available_kw.get(step).copied().unwrap_or(0.0);
-    if curtailed > LEAST_CURTAILMENT_KW && available > 0.0 {
-        let share = 1.0 - curtailed / available;
-        let limits: f64 = park.curtailable.iter().map(|(_, kw)| kw).sum();
-        for (device, limit_kw) in &park.curtailable {
-            set_points.insert(device.clone(), -(available * share * limit_kw / limits.max(1.0)));
-        }
+    let feed_in = &planned.feed_in;
+    let at = |series: &[f64]| series.get(step).copied().unwrap_or(0.0);
+    let (pv_kw, wind_kw, curtailed) = (at(&feed_in.pv_kw), at(&feed_in.wind_kw), at(&feed_in.curtailed_kw));
+    if curtailed > LEAST_CURTAILMENT_KW {
+        let share = (1.0 - curtailed / (pv_kw + wind_kw)).clamp(0.0, 1.0);
+        limit(&mut set_points, &park.curtailable_pv, pv_kw * share);
+        limit(&mut set_points, &park.curtailable_wind, wind_kw * share);
     }
     set_points
 }
 
+/// Shares what may be fed in among devices, in proportion to their limits.
+fn limit(set_points: &mut SetPoints, devices: &[(DeviceId, f64)], allowed_kw: f64) {
+    let limits: f64 = devices.iter().map(|(_, kw)| kw).sum();
+    for (device, limit_kw) in devices {
+        set_points.insert(device.clone(), -(allowed_kw * limit_kw / limits.max(1.0)));
+    }
+}
+
 /// The set-points as commands of plan `version`; ids are stable, so that sending twice is one command.
-pub fn commands(set_points: &SetPoints, version: u64, now: Timestamp) -> Vec<CommandRequest> {
+///
+/// They hold for `duration_s`, which must outlast the time to the next plan.
+pub fn commands(
+    set_points: &SetPoints,
+    version: u64,
+    duration_s: i64,
+    now: Timestamp,
+) -> Vec<CommandRequest> {
     set_points
         .iter()
         .filter_map(|(device, power_kw)| {
             let mut parameters = Map::new();
             // 10 W: what a device can hold, and what a person can read.
             parameters.insert("power".into(), json!((power_kw * 100.0).round() / 100.0));
-            parameters.insert("duration".into(), Value::from(SET_POINT_DURATION_S));
+            parameters.insert("duration".into(), Value::from(duration_s));
             parameters.insert("priority".into(), Value::from("normal"));
             let command_id = format!("plan-{}-{version}-{device}", now.0 / 1000);
             Some(CommandRequest {
@@ -78,4 +92,23 @@ pub fn commands(set_points: &SetPoints, version: u64, now: Timestamp) -> Vec<Com
 /// Cuts an id to the 64 characters allowed, keeping its end, which names the device.
 fn short(id: &str) -> &str {
     &id[id.len().saturating_sub(64)..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{planner::FeedIn, test_park};
+
+    #[test]
+    fn curtailment_falls_on_pv_and_wind_alike() {
+        let mut park = ParkContext::new(test_park::scene(2000.0)).unwrap();
+        let wind: DeviceId = "wind".parse().unwrap();
+        park.curtailable_wind.push((wind.clone(), 800.0));
+        let feed_in =
+            FeedIn { pv_kw: vec![300.0, 300.0], wind_kw: vec![100.0, 100.0], curtailed_kw: vec![0.0, 200.0] };
+        let planned = PlannedDevices { feed_in, ..PlannedDevices::default() };
+        assert!(of_step(&park, &planned, 0).is_empty());
+        let points = of_step(&park, &planned, 1);
+        assert_eq!((points["pv"], points[&wind]), (-150.0, -50.0));
+    }
 }

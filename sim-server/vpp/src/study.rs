@@ -40,7 +40,10 @@ pub struct StudyResult {
     pub month_peak_kw: f64,
     pub import_kwh: f64,
     pub export_kwh: f64,
+    /// With the factor accounts are kept with.
     pub emissions_kg: f64,
+    /// With the factor weighted by the hour, as the planner sees it.
+    pub hourly_emissions_kg: f64,
     pub self_sufficiency: f64,
     pub charging_kwh: f64,
     pub plans: u32,
@@ -71,6 +74,7 @@ pub fn run(
         import_kwh: 0.0,
         export_kwh: 0.0,
         emissions_kg: 0.0,
+        hourly_emissions_kg: 0.0,
         self_sufficiency: 0.0,
         charging_kwh: 0.0,
         plans: 0,
@@ -156,11 +160,12 @@ fn account(park: &ParkContext, result: &mut StudyResult, now: Timestamp, powers:
     let (import, export) = (grid.max(0.0) * hours, (-grid).max(0.0) * hours);
     let tariff = &park.scene.tariff;
     result.energy_cost_yuan +=
-        import * tariff.import_price_at(now, &park.zone) - export * tariff.feed_in_price_per_kwh;
+        import * tariff.import_price_at(now, &park.zone) - export * park.feed_in_price_at(now);
     result.peak_kw = result.peak_kw.max(grid);
     result.import_kwh += import;
     result.export_kwh += export;
     result.emissions_kg += import * park.scene.park.emission.kg_per_kwh;
+    result.hourly_emissions_kg += import * park.emission_factor_at(now);
     result.charging_kwh += powers[Group::Charging as usize] * hours;
     result.grid_kw.push(grid);
 }
@@ -198,6 +203,7 @@ fn inputs(
         past_wind: series(Group::Wind, -1.0),
         storage: simulated.storage(),
         cars: simulated.cars(now),
+        held: Vec::new(),
         incurred_peak_kw,
     }
 }

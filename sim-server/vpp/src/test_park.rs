@@ -48,6 +48,7 @@ pub(crate) fn tariff() -> Tariff {
         demand_charge_per_kw_month: 40.0,
         demand_interval_min: 15,
         feed_in_price_per_kwh: 0.35,
+        feed_in_follows_market: false,
         carbon_price_per_kg: 0.08,
     }
 }
@@ -107,6 +108,7 @@ pub(crate) fn scene(import_limit_kw: f64) -> Arc<Scene> {
                 year: 2023,
                 status: "R".into(),
                 basis: "location".into(),
+                hourly_shape: false,
             },
             series: Vec::new(),
         },

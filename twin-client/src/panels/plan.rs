@@ -59,7 +59,7 @@ pub fn plan_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, out: &mut Vec<UiComm
 
 fn status(ui: &mut Ui, i18n: &I18n, status: PlanStatus) {
     let (text, colour) = match status {
-        PlanStatus::Optimal => return,
+        PlanStatus::Optimal | PlanStatus::Pending => return,
         PlanStatus::Feasible => (i18n.t("plan-feasible"), theme::WEAK),
         PlanStatus::Infeasible => {
             (i18n.t("plan-infeasible"), theme::severity(shared::alarm::Severity::Major))

@@ -80,3 +80,21 @@ pub(crate) async fn acknowledge(
     app.audit(&caller.who.name(), "alarm.acknowledge", id.as_str(), now).await;
     ok(alarm)
 }
+
+/// Clear an alarm
+///
+/// Says that it is over, and acknowledges it. Alarms end by themselves when their cause goes away; this is for causes the
+/// park cannot see end. Where the cause is still there, the alarm is raised anew as soon as it is seen again.
+#[utoipa::path(post, path = "/api/v1/alarms/{id}/clear", tag = "alarms",
+    security(("bearer" = ["operator"])), params(("id" = String, Path)),
+    responses((status = 200, body = ref("Alarm"))))]
+pub(crate) async fn clear(
+    State(app): Context,
+    caller: As<RoleOperator>,
+    Id(id): Id<AlarmId>,
+) -> answer::Result<Alarm> {
+    let now = (app.state.clock)();
+    let alarm = app.state.twin.clear_alarm(&id, &caller.who.name(), now).await?;
+    app.audit(&caller.who.name(), "alarm.clear", id.as_str(), now).await;
+    ok(alarm)
+}

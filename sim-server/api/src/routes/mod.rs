@@ -89,6 +89,7 @@ pub(crate) fn all() -> (Router<Arc<App>>, Document) {
         .add(energy::__path_curve, energy::curve)
         .add(alarms::__path_list, alarms::list)
         .add(alarms::__path_acknowledge, alarms::acknowledge)
+        .add(alarms::__path_clear, alarms::clear)
         .add(audit::__path_log, audit::log)
         .add(scene::__path_scene, scene::scene)
         .add(scene::__path_models, scene::models)

@@ -73,6 +73,9 @@ pub(crate) fn now() -> Timestamp {
 struct Live(Twin);
 
 impl vpp::LiveValues for Live {
+    fn hold(&self, device: &DeviceId, now: Timestamp) -> Option<shared::command::Hold> {
+        self.0.hold(device, now)
+    }
     fn reading(&self, device: &DeviceId, measurement: &str) -> Option<Reading> {
         self.0.reading(device, measurement)
     }

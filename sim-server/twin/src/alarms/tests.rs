@@ -54,6 +54,18 @@ impl Desk {
 }
 
 #[test]
+fn a_person_ends_an_alarm_and_a_condition_that_is_still_there_raises_another() {
+    let mut desk = Desk::new();
+    desk.temperature(50.0, 0);
+    let id = desk.book.open().next().unwrap().id.clone();
+    assert_eq!(desk.handle(AlarmInput::Clear { id: &id, who: "ling" }, 1), ["cleared LimitExceeded Warning"]);
+    assert_eq!(desk.book.open().count(), 0);
+    assert!(desk.handle(AlarmInput::Clear { id: &id, who: "ling" }, 2).is_empty(), "once");
+    assert_eq!(desk.temperature(50.0, 3), ["raised LimitExceeded Warning"]);
+    assert_ne!(desk.book.open().next().unwrap().id, id);
+}
+
+#[test]
 fn a_limit_alarm_rises_escalates_and_clears_beyond_its_hysteresis() {
     let mut desk = Desk::new();
     // Limits: warning above 45 °C, critical above 55 °C, hysteresis 2 °C; an end must hold 5 s.

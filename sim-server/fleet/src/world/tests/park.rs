@@ -192,6 +192,7 @@ fn park() -> Park {
             year: 2023,
             status: "R".into(),
             basis: "location".into(),
+            hourly_shape: false,
         },
         series: vec![],
     }
@@ -251,6 +252,7 @@ fn tariff() -> Tariff {
         demand_charge_per_kw_month: 40.0,
         demand_interval_min: 15,
         feed_in_price_per_kwh: 0.39,
+        feed_in_follows_market: false,
         carbon_price_per_kg: 0.0,
     }
 }
