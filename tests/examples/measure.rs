@@ -1,23 +1,23 @@
-//! Load on a real server, for `scripts/bench`: `measure http` (read API) and `measure stream` (device → client).
+//! Load on a real server, for `scripts/bench`: `measure http` (read API) and `measure stream` (device → client, and commands
+//! under the same load).
 //!
 //! Prints a JSON array of `{"name","value","unit","bar","peer","peer_value"}`. Build with `--release` beside a release server.
 
 use anyhow::Context;
 use futures::{SinkExt, StreamExt};
-use park_tests::{Device, Server, now_ms};
+use park_tests::{Device, Server, binary, now_ms};
 use serde_json::{Value, json};
 use shared::{
-    stream::{ClientMessage, Encoding, Hello, PROTOCOL_VERSION, Selector, ServerMessage, Welcome},
+    command::CommandStatus,
+    stream::{ClientMessage, Encoding, Hello, PROTOCOL_VERSION, PointName, Selector, ServerMessage, Welcome},
     time::Timestamp,
 };
 use std::{
+    collections::BTreeMap,
     io::Write,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
     time::{Duration, Instant},
 };
+use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest, http::HeaderValue};
 
 /// Measurements of a storage container that a payload carries.
@@ -152,81 +152,58 @@ async fn http() -> anyhow::Result<Vec<Value>> {
     ])
 }
 
-/// From a device's clock to a subscribed client, through MQTT, the disk and the WebSocket.
+/// From a device's clock to a subscribed client, through MQTT, the disk and the WebSocket; and under the same load from
+/// asking for a command to hearing that its device has done it.
 async fn stream() -> anyhow::Result<Vec<Value>> {
     let (seconds, clients, rate) =
         (option("--seconds", 15)?, option("--clients", 1000)? as usize, option("--rate", 50_000)?);
     let folder = tempfile::tempdir()?;
     let server = Server::start(folder.path(), &[]).await?;
-    let devices = register(&server, 200).await?;
-    let measuring = Arc::new(AtomicBool::new(false));
-    let stop = Arc::new(AtomicBool::new(false));
+    let devices = register(&server, LOAD_DEVICES).await?;
+    let secrets = folder.path().join("load.json");
+    std::fs::write(&secrets, serde_json::to_vec(&devices.iter().cloned().collect::<BTreeMap<_, _>>())?)?;
+
+    let (phase, phases) = watch::channel(Phase::WarmUp);
     let mut listeners = tokio::task::JoinSet::new();
     for index in 0..clients {
-        let watched: Vec<_> =
-            (0..5).map(|k| devices[(index * 5 + k) % devices.len()].0.parse()).collect::<Result<_, _>>()?;
+        let watched = (0..WATCHED_DEVICES)
+            .map(|k| &devices[(index * WATCHED_DEVICES + k) % devices.len()].0)
+            .flat_map(|id| KEYS.iter().map(move |key| (id, key)))
+            .map(|(id, key)| Ok(PointName { device: id.parse()?, measurement: key.parse()? }))
+            .collect::<anyhow::Result<Vec<_>>>()?;
         let mut socket = connect(&server).await?;
-        let subscribe = ClientMessage::Subscribe(Selector::Devices(watched));
+        let subscribe = ClientMessage::Subscribe(Selector::Points(watched));
         socket.send(Message::Binary(Encoding::Postcard.encode(&subscribe)?.into())).await?;
-        let (measuring, stop) = (Arc::clone(&measuring), Arc::clone(&stop));
-        listeners.spawn(async move {
-            let mut latencies_ms = Vec::new();
-            while !stop.load(Relaxed) {
-                let next = tokio::time::timeout(Duration::from_millis(500), socket.next()).await;
-                let Ok(Some(Ok(Message::Binary(bytes)))) = next else { continue };
-                let now = now_ms();
-                if !measuring.load(Relaxed) {
-                    continue;
-                }
-                if let Ok(ServerMessage::Values(values)) = Encoding::Postcard.decode(&bytes) {
-                    latencies_ms
-                        .extend(values.iter().map(|v| u64::try_from(now - v.timestamp.0).unwrap_or(0)));
-                }
-            }
-            latencies_ms
-        });
+        listeners.spawn(listen(socket, phases.clone()));
     }
-    let per_device_per_s = rate as f64 / KEYS.len() as f64 / devices.len() as f64;
-    let mut senders = tokio::task::JoinSet::new();
-    for (index, (id, secret)) in devices.into_iter().enumerate() {
-        let (stop, port) = (Arc::clone(&stop), server.mqtt);
-        senders.spawn(async move {
-            let mut device = Device::new(port, &id, &secret);
-            device.connected().await?;
-            let mut every = tokio::time::interval(Duration::from_secs_f64(1.0 / per_device_per_s));
-            let topic = format!("device/{id}/data");
-            let mut turn = index;
-            while !stop.load(Relaxed) {
-                tokio::select! {
-                    _ = every.tick() => {
-                        turn += 1;
-                        let body = payload(&id, now_ms(), (turn % 600) as f64 / 10.0);
-                        device.client.try_publish(&topic, rumqttc::QoS::AtLeastOnce, false, body)?;
-                    }
-                    outcome = device.poll() => { outcome?; }
-                }
-            }
-            anyhow::Ok(turn - index)
-        });
-    }
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    measuring.store(true, Relaxed);
+    let load = tokio::process::Command::new(binary("park-load")?)
+        .args(["--address", &format!("127.0.0.1:{}", server.mqtt), "--secrets"])
+        .arg(&secrets)
+        .args(["--measurements", &KEYS.join(","), "--points", &KEYS.len().to_string()])
+        .args(["--rate", &rate.to_string(), "--warm-up", "3", "--seconds", &(2 * seconds).to_string()])
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    phase.send_replace(Phase::Measuring);
     tokio::time::sleep(Duration::from_secs(seconds)).await;
-    stop.store(true, Relaxed);
-    let mut published = 0usize;
-    while let Some(result) = senders.join_next().await {
-        published += result??;
-    }
+    phase.send_replace(Phase::Idle);
+    let commands_ms = commands(&server, Duration::from_secs(seconds.saturating_sub(3).max(1))).await?;
+    let load: Value = serde_json::from_slice(&load.wait_with_output().await?.stdout)?;
+    phase.send_replace(Phase::Over);
+
     let mut all = Vec::new();
     while let Some(result) = listeners.join_next().await {
-        all.extend(result?);
+        all.extend(result??);
     }
     all.sort_unstable();
-    let points_per_s = published as f64 * KEYS.len() as f64 / (seconds + 3) as f64;
+    let of_load = |key: &str| load[key].as_f64().unwrap_or(0.0);
     Ok(vec![
-        row("points sent while measuring", points_per_s, "points/s", Some(rate as f64)),
+        row("durable points, MQTT QoS 1", of_load("pointsPerSecond"), "points/s", Some(rate as f64)),
+        row("… acknowledgement p99", of_load("ackMsP99"), "ms", None),
         row(
-            &format!("values received by {clients} clients"),
+            &format!("values received by {clients} clients × {} points", WATCHED_DEVICES * KEYS.len()),
             all.len() as f64 / seconds as f64,
             "values/s",
             None,
@@ -234,7 +211,95 @@ async fn stream() -> anyhow::Result<Vec<Value>> {
         row("device → client p50", percentile(&all, 0.5), "ms", None),
         row("device → client p99", percentile(&all, 0.99), "ms", Some(100.0)),
         row("device → client max", percentile(&all, 1.0), "ms", None),
+        row(
+            &format!("command → device → acknowledged, p50 of {}", commands_ms.len()),
+            percentile(&commands_ms, 0.5) / 1e3,
+            "ms",
+            None,
+        ),
+        row("command → device → acknowledged, p99", percentile(&commands_ms, 0.99) / 1e3, "ms", Some(50.0)),
     ])
+}
+
+/// A thousand meters, each as often as the rate asks for.
+const LOAD_DEVICES: usize = 1_000;
+/// Ten points of each make the fifty that a client watches.
+const WATCHED_DEVICES: usize = 5;
+
+/// What the listeners do with what they hear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    WarmUp,
+    Measuring,
+    Idle,
+    Over,
+}
+
+/// Hears a stream to the end; the age of every value heard while measuring, ms.
+async fn listen(mut socket: Socket, mut phases: watch::Receiver<Phase>) -> anyhow::Result<Vec<u64>> {
+    let mut ages_ms = Vec::new();
+    loop {
+        let message = tokio::select! {
+            changed = phases.changed() => match changed {
+                Ok(()) if *phases.borrow_and_update() != Phase::Over => continue,
+                _ => return Ok(ages_ms),
+            },
+            message = socket.next() => message.context("a stream ended")??,
+        };
+        let (Message::Binary(bytes), now) = (message, now_ms()) else { continue };
+        if *phases.borrow() != Phase::Measuring {
+            continue;
+        }
+        if let ServerMessage::Values(values) = Encoding::Postcard.decode(&bytes)? {
+            ages_ms.extend(values.iter().map(|value| u64::try_from(now - value.timestamp.0).unwrap_or(0)));
+        }
+    }
+}
+
+/// Asks one device for a set-point again and again, each once the last is done; µs from the request to the stream's word
+/// that the device acknowledged.
+async fn commands(server: &Server, how_long: Duration) -> anyhow::Result<Vec<u64>> {
+    let id = "commanded-1";
+    let secret = server.register(id, "battery-container").await?;
+    let mut device = Device::new(server.mqtt, id, &secret);
+    device.connected().await?;
+    device.subscribe(&format!("device/{id}/control")).await?;
+    let answering = tokio::spawn(async move {
+        loop {
+            let (_, command) = device.message().await?;
+            let ack = json!({"deviceId": id, "commandId": command["commandId"], "status": "done",
+                "result": {"power": command["parameters"]["power"]}});
+            let topic = format!("device/{id}/control/ack");
+            device.client.publish(topic, rumqttc::QoS::AtLeastOnce, false, ack.to_string()).await?;
+        }
+        #[allow(unreachable_code, reason = "names the error")]
+        anyhow::Ok(())
+    });
+    let mut socket = connect(server).await?;
+    let nothing = ClientMessage::Subscribe(Selector::Points(Vec::new()));
+    socket.send(Message::Binary(Encoding::Postcard.encode(&nothing)?.into())).await?;
+    let mut taken_us = Vec::new();
+    let began = Instant::now();
+    while began.elapsed() < how_long {
+        let command = format!("bench-{}", taken_us.len());
+        let body = json!({"deviceId": id, "commandId": command, "command": "setPower",
+            "parameters": {"power": 50.0, "duration": 60}, "timestamp": now_ms()});
+        let started = Instant::now();
+        server.post("/api/v1/device/control", &body).await?;
+        loop {
+            let Message::Binary(bytes) = socket.next().await.context("the stream ended")?? else { continue };
+            if let ServerMessage::Command(update) = Encoding::Postcard.decode(&bytes)?
+                && update.command_id.as_str() == command
+                && update.status == CommandStatus::Acknowledged
+            {
+                break;
+            }
+        }
+        taken_us.push(u64::try_from(started.elapsed().as_micros())?);
+    }
+    answering.abort();
+    taken_us.sort_unstable();
+    Ok(taken_us)
 }
 
 type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
