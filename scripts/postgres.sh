@@ -10,7 +10,7 @@ as_postgres() {
 start_postgres() {
     postgres_dir=$1
     local bin port
-    bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)
+    bin=$(postgres_folder)
     [ -n "$bin" ] || fail "PostgreSQL is not installed"
     port=$(free_port)
     mkdir -p "$postgres_dir"
@@ -29,7 +29,7 @@ start_postgres() {
 stop_postgres() {
     [ -n "$postgres_dir" ] || return 0
     local bin
-    bin=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
+    bin=$(postgres_folder)
     as_postgres "$bin/pg_ctl" -D "$postgres_dir/data" -m immediate stop >/dev/null 2>&1 || true
     postgres_dir=''
 }
