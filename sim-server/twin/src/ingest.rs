@@ -17,6 +17,10 @@ use shared::{
 };
 use std::{collections::HashMap, ops::Range, sync::Arc};
 
+/// A reading that comes by itself, and not later than this many times what counts as delayed, is meant to be live: older
+/// ones are what a device had stored.
+const LIVE_WITHIN_DELAYS: i64 = 10;
+
 /// What is on its way to the disk, and then to the live table.
 struct Batch {
     kept: Vec<Kept>,
@@ -209,11 +213,10 @@ impl Inner {
             entry.presence.heard_long_ago(alive_at);
         }
         let late_ms = now.since(newest);
+        let meant_live = batch.alone && late_ms <= self.delayed_after_ms() * LIVE_WITHIN_DELAYS;
         if late_ms <= self.delayed_after_ms() {
             entry.presence.was_on_time(now);
-        } else if (batch.first_hand || is_news)
-            && entry.presence.was_late(batch.alone && self.is_fresh(entry, newest, now), now)
-        {
+        } else if (batch.first_hand || is_news) && entry.presence.was_late(meant_live, now) {
             let input = AlarmInput::Late { subject: entry.subject(), late_ms };
             self.publish_alarms(self.alarms.lock().handle(input, now));
         }
