@@ -3,7 +3,10 @@
 //! Reads `tests/reference/dispatch/*.json` and the `dispatch` folder of every folder in `PARK_REFERENCE_DIR`
 //! (separated by colons), so new cases need no code.
 
-use std::path::{Path, PathBuf};
+#[path = "../../tests/reference/cases.rs"]
+mod reference;
+
+use std::path::Path;
 
 use optimizer::{DispatchProblem, Outcome, SolveOptions, Status, check, solve};
 use serde::Deserialize;
@@ -22,29 +25,9 @@ struct Expected {
 
 const RELATIVE_TOLERANCE: f64 = 1e-6;
 
-fn case_files() -> std::io::Result<Vec<PathBuf>> {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/reference");
-    let further = std::env::var("PARK_REFERENCE_DIR").unwrap_or_default();
-    let further = further.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from);
-    let mut files = Vec::new();
-    for folder in std::iter::once(own).chain(further) {
-        assert!(folder.is_dir(), "no folder of reference cases at {}", folder.display());
-        let family = folder.join("dispatch");
-        if family.is_dir() {
-            for entry in family.read_dir()? {
-                files.push(entry?.path());
-            }
-        }
-    }
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
-    files.sort();
-    Ok(files)
-}
-
 #[test]
 fn every_reference_case_has_its_optimum_and_keeps_its_constraints() {
-    let files = case_files().unwrap();
-    assert!(!files.is_empty(), "the family dispatch has no case");
+    let files = reference::cases("dispatch", "json");
     let faults: Vec<String> = files
         .iter()
         .filter_map(|file| fault(file).err().map(|fault| format!("{}: {fault}", file.display())))

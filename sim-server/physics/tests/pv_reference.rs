@@ -9,16 +9,15 @@
 // A broken case must stop the test with its place.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../../tests/reference/cases.rs"]
+mod reference;
+
 use physics::{
     irradiance::{Irradiance, Plane, extraterrestrial_dni_w_m2},
     pv::PvArray,
 };
 use shared::{sun::sun_position, time::Timestamp};
-use std::{
-    collections::HashMap,
-    env, fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, fs, path::Path};
 
 const TOLERANCE: f64 = 0.001;
 
@@ -79,25 +78,9 @@ fn read_case(path: &Path) -> Case {
     }
 }
 
-fn cases() -> Vec<PathBuf> {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/reference");
-    let further = env::var("PARK_REFERENCE_DIR").unwrap_or_default();
-    let folders = std::iter::once(own).chain(further.split(':').filter(|f| !f.is_empty()).map(PathBuf::from));
-    let mut found: Vec<PathBuf> = folders
-        .filter_map(|folder| fs::read_dir(folder.join("pv")).ok())
-        .flatten()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|e| e == "csv"))
-        .collect();
-    found.sort();
-    found
-}
-
 #[test]
 fn every_hour_of_every_reference_year_is_within_a_permille_of_nameplate() {
-    let cases = cases();
-    assert!(!cases.is_empty(), "no case in tests/reference/pv nor in PARK_REFERENCE_DIR");
-    for path in cases {
+    for path in reference::cases("pv", "csv") {
         let case = read_case(&path);
         assert!(case.rows.len() > 24, "{}: only {} rows", path.display(), case.rows.len());
         let mut worst = HashMap::new();
