@@ -1,22 +1,39 @@
-"""A device as most makers start: paho-mqtt, both protocol versions. Registers nothing itself; publishes, obeys, answers.
+"""A device as most makers start: Python and paho-mqtt, both protocol versions. Registers itself, publishes, obeys, answers.
 
-usage: device.py PORT DEVICE SECRET {3|5}
+usage: PARK_TOKEN=… device.py HTTP_PORT MQTT_PORT DEVICE {3|5}
 
-Prints one JSON line for each thing that happened: connected, published (acknowledged by the server), command.
+Prints one JSON line for each thing that happened: registered, connected, published (acknowledged by the server), command.
 Ends after it has answered one command.
 """
 
 import json
+import os
 import sys
 import time
+import urllib.request
 
 import paho.mqtt.client as mqtt
 
-port, device, secret, version = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
+http_port, mqtt_port, device, version = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
 
 
 def say(**event):
     print(json.dumps(event), flush=True)
+
+
+def register():
+    """An administrator's token lets the device in once; the secret that comes back is the device's own."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{http_port}/api/v1/devices",
+        json.dumps({"deviceId": device, "model": "battery-container", "name": device, "manufacturer": "paho"}).encode(),
+        {"content-type": "application/json", "authorization": f"Bearer {os.environ['PARK_TOKEN']}"},
+    )
+    # Straight to the server, whatever proxy the environment names.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=30) as response:
+        answer = json.load(response)
+        say(event="registered", status=response.status, answered=sorted(answer["data"]))
+    return answer["data"]["secret"]
 
 
 def on_connect(client, _userdata, _flags, reason, _properties):
@@ -58,10 +75,10 @@ client = mqtt.Client(
     client_id=device,
     protocol=mqtt.MQTTv5 if version == "5" else mqtt.MQTTv311,
 )
-client.username_pw_set(device, secret)
+client.username_pw_set(device, register())
 client.on_connect = on_connect
 client.on_subscribe = on_subscribe
 client.on_publish = on_published_answer
 client.on_message = on_message
-client.connect("127.0.0.1", port)
+client.connect("127.0.0.1", mqtt_port)
 client.loop_forever()

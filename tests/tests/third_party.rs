@@ -1,5 +1,6 @@
 //! Clients nobody here wrote: Mosquitto's tools and Python's paho register, publish, are commanded and answer.
 
+use anyhow::Context;
 use park_tests::{Server, eventually, now_ms, repository, tool};
 use serde_json::{Value, json};
 use std::{path::PathBuf, process::Stdio};
@@ -20,6 +21,42 @@ fn lines_of(mut command: Command) -> anyhow::Result<(Child, Lines<BufReader<Chil
     Ok((process, BufReader::new(output).lines()))
 }
 
+/// Registers a device with `curl`, as docs/devices.md shows it, and gives its secret.
+async fn register_with_curl(server: &Server, device: &str) -> anyhow::Result<String> {
+    let (status, answer) = curl_registration(server, device, server.token()).await?;
+    anyhow::ensure!(status == 201, "the registration was answered with {status}: {answer}");
+    let secret = answer["data"]["secret"].as_str().context("no secret in the answer")?;
+    Ok(secret.to_owned())
+}
+
+async fn curl_registration(server: &Server, device: &str, token: &str) -> anyhow::Result<(u16, Value)> {
+    let body = json!({"deviceId": device, "model": "battery-container", "name": device}).to_string();
+    let output = Command::new(tool("curl")?)
+        .args(["-s", "--noproxy", "*", "-w", "\n%{http_code}", "-X", "POST", &server.url("/api/v1/devices")])
+        .args(["-H", &format!("Authorization: Bearer {token}"), "-H", "content-type: application/json"])
+        .args(["-d", &body])
+        .output()
+        .await?;
+    anyhow::ensure!(output.status.success(), "curl: {}", output.status);
+    let text = String::from_utf8(output.stdout)?;
+    let (answer, status) = text.rsplit_once('\n').context("curl printed no status")?;
+    Ok((status.parse()?, serde_json::from_str(answer)?))
+}
+
+/// Whether the park knows the device.
+async fn is_registered(server: &Server, device: &str) -> anyhow::Result<bool> {
+    match server.send(reqwest::Method::GET, &format!("/api/v1/devices/{device}"), None).await? {
+        (200, answer) => {
+            let registration = &answer["data"]["registration"];
+            anyhow::ensure!(registration["model"] == "battery-container", "{registration}");
+            anyhow::ensure!(!answer.to_string().contains("secret"), "the secret is shown again: {answer}");
+            Ok(true)
+        }
+        (404, _) => Ok(false),
+        (status, answer) => anyhow::bail!("{status}: {answer}"),
+    }
+}
+
 async fn command(server: &Server, device: &str, id: &str) -> anyhow::Result<()> {
     let body = json!({
         "deviceId": device, "commandId": id, "command": "setPower", "timestamp": now_ms(),
@@ -38,12 +75,20 @@ async fn until_acknowledged(server: &Server, id: &str) -> anyhow::Result<Value> 
 }
 
 #[tokio::test]
-async fn mosquittos_tools_publish_are_commanded_and_answer() -> anyhow::Result<()> {
+async fn mosquittos_tools_register_with_curl_publish_are_commanded_and_answer() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let server = Server::start(folder.path(), &[]).await?;
     for version in ["mqttv311", "mqttv5"] {
         let device = format!("mosquitto-{version}");
-        let secret = server.register(&device, "battery-container").await?;
+        assert!(!is_registered(&server, &device).await?);
+        let (status, answer) = curl_registration(&server, &device, "not-a-token").await?;
+        assert_eq!(status, 401, "{version}: {answer}");
+        assert!(!is_registered(&server, &device).await?, "{version}: registered without an administrator");
+        let secret = register_with_curl(&server, &device).await?;
+        assert!(is_registered(&server, &device).await?);
+        let (status, answer) = curl_registration(&server, &device, server.token()).await?;
+        assert_eq!(status, 409, "{version}: a second registration gave {answer}");
+        assert!(answer["data"]["secret"].is_null(), "{version}: {answer}");
         let with_identity = |program: &str| -> anyhow::Result<Command> {
             let mut command = Command::new(tool(program)?);
             command.args(["-h", "127.0.0.1", "-p", &server.mqtt.to_string(), "-V", version, "-q", "1"]);
@@ -96,7 +141,7 @@ async fn mosquittos_tools_publish_are_commanded_and_answer() -> anyhow::Result<(
 }
 
 #[tokio::test]
-async fn paho_publishes_is_commanded_and_answers() -> anyhow::Result<()> {
+async fn paho_registers_publishes_is_commanded_and_answers() -> anyhow::Result<()> {
     let python = std::env::var_os("PARK_TEST_PAHO").map(PathBuf::from);
     let Some(python) = python else {
         anyhow::ensure!(std::env::var_os("CI").is_none(), "PARK_TEST_PAHO is not set; scripts/test sets it");
@@ -107,10 +152,10 @@ async fn paho_publishes_is_commanded_and_answers() -> anyhow::Result<()> {
     let server = Server::start(folder.path(), &[]).await?;
     for version in ["3", "5"] {
         let device = format!("paho-{version}");
-        let secret = server.register(&device, "battery-container").await?;
+        assert!(!is_registered(&server, &device).await?);
         let mut script = Command::new(&python);
-        script.arg(repository().join("tests/paho/device.py"));
-        script.args([&server.mqtt.to_string(), &device, &secret, version]);
+        script.arg(repository().join("tests/paho/device.py")).env("PARK_TOKEN", server.token());
+        script.args([&server.http.to_string(), &server.mqtt.to_string(), &device, version]);
         let (mut process, mut lines) = lines_of(script)?;
         let mut event = async |expected: &str| -> anyhow::Result<Value> {
             let line =
@@ -119,6 +164,9 @@ async fn paho_publishes_is_commanded_and_answers() -> anyhow::Result<()> {
             anyhow::ensure!(event["event"] == expected, "expected {expected}, got {event}");
             Ok(event)
         };
+        let registered = event("registered").await?;
+        assert_eq!(registered["status"], 201, "{registered}");
+        assert!(is_registered(&server, &device).await?, "version {version}: {registered}");
         assert_eq!(event("connected").await?["reason"], "Success");
         event("published").await?;
         let shadow = server.get(&format!("/api/v1/devices/{device}")).await?;
