@@ -93,12 +93,14 @@ pub enum ServerMessage {
     Presence(Vec<Presence>),
     Energy(Box<EnergySummary>),
     Plan(Box<PlanView>),
-    /// All alarms that need attention; sent whole on every change.
+    /// All alarms that need attention: the first after `Subscribed`, and whenever changes would not do.
     Alarms(Vec<Alarm>),
     Command(CommandUpdate),
     Pong(u64),
     /// The server's clock, at least every second: silence for three means the link is lost.
     Tick(Timestamp),
+    /// Alarms that changed, as they now are. One that no longer needs attention leaves the list.
+    AlarmsChanged(Vec<Alarm>),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -279,6 +281,7 @@ mod tests {
                 status: CommandStatus::Rejected,
                 reason: Some("full".into()),
             }),
+            ServerMessage::AlarmsChanged(Vec::new()),
             ServerMessage::Pong(7),
             ServerMessage::Tick(t),
         ]

@@ -6,9 +6,9 @@
 use anyhow::Context;
 use futures::{SinkExt, StreamExt};
 use park_tests::{Device, Server, binary, now_ms};
+use rumqttc::{Event, Packet};
 use serde_json::{Value, json};
 use shared::{
-    command::CommandStatus,
     stream::{ClientMessage, Encoding, Hello, PROTOCOL_VERSION, PointName, Selector, ServerMessage, Welcome},
     time::Timestamp,
 };
@@ -20,19 +20,21 @@ use std::{
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest, http::HeaderValue};
 
-/// Measurements of a storage container that a payload carries.
-const KEYS: [&str; 10] = [
-    "power",
-    "soc",
-    "voltage",
-    "current",
-    "dc_voltage",
-    "dc_current",
-    "temperature",
-    "temperature_max",
-    "energy_import",
-    "energy_export",
+/// Measurements of a storage container that a payload carries, with the spans of a healthy one.
+const KEYS: [(&str, &str); 10] = [
+    ("power", "0..100"),
+    ("soc", "0..100"),
+    ("voltage", "380..420"),
+    ("current", "0..100"),
+    ("dc_voltage", "700..800"),
+    ("dc_current", "0..100"),
+    ("temperature", "20..30"),
+    ("temperature_max", "25..35"),
+    ("energy_import", "0..100"),
+    ("energy_export", "0..100"),
 ];
+/// The same where every reading of a third of them is an alarm or the end of one.
+const STORM: &str = "temperature=0..100,temperature_max=0..100,cell_voltage_max=0..5";
 
 fn row(name: &str, value: f64, unit: &str, bar: Option<f64>) -> Value {
     json!({"name": name, "value": (value * 1e3).round() / 1e3, "unit": unit, "bar": bar, "peer": null, "peer_value": null})
@@ -60,7 +62,9 @@ async fn main() -> anyhow::Result<()> {
     let rows = match std::env::args().nth(1).as_deref() {
         Some("http") => http().await?,
         Some("stream") => stream().await?,
-        _ => anyhow::bail!("usage: measure http|stream [--seconds N] [--clients N] [--rate POINTS_PER_S]"),
+        _ => anyhow::bail!(
+            "usage: measure http|stream [--seconds N] [--clients N] [--rate POINTS_PER_S] [--storm]"
+        ),
     };
     writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&rows)?)?;
     Ok(())
@@ -79,7 +83,7 @@ async fn register(server: &Server, count: usize) -> anyhow::Result<Vec<(String, 
 
 fn payload(id: &str, timestamp: i64, value: f64) -> String {
     let data: serde_json::Map<String, Value> =
-        KEYS.iter().map(|&key| (key.to_owned(), json!((value * 10.0).round() / 10.0))).collect();
+        KEYS.iter().map(|&(key, _)| (key.to_owned(), json!((value * 10.0).round() / 10.0))).collect();
     json!({"deviceId": id, "timestamp": timestamp, "data": data}).to_string()
 }
 
@@ -163,12 +167,16 @@ async fn stream() -> anyhow::Result<Vec<Value>> {
     let secrets = folder.path().join("load.json");
     std::fs::write(&secrets, serde_json::to_vec(&devices.iter().cloned().collect::<BTreeMap<_, _>>())?)?;
 
+    let storm = std::env::args().any(|argument| argument == "--storm");
+    let calm: Vec<String> = KEYS.iter().map(|(key, span)| format!("{key}={span}")).collect();
+    let measurements = if storm { [&calm[..7].join(","), STORM].join(",") } else { calm.join(",") };
+
     let (phase, phases) = watch::channel(Phase::WarmUp);
     let mut listeners = tokio::task::JoinSet::new();
     for index in 0..clients {
         let watched = (0..WATCHED_DEVICES)
             .map(|k| &devices[(index * WATCHED_DEVICES + k) % devices.len()].0)
-            .flat_map(|id| KEYS.iter().map(move |key| (id, key)))
+            .flat_map(|id| KEYS.iter().map(move |(key, _)| (id, key)))
             .map(|(id, key)| Ok(PointName { device: id.parse()?, measurement: key.parse()? }))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let mut socket = connect(&server).await?;
@@ -179,7 +187,7 @@ async fn stream() -> anyhow::Result<Vec<Value>> {
     let load = tokio::process::Command::new(binary("park-load")?)
         .args(["--address", &format!("127.0.0.1:{}", server.mqtt), "--secrets"])
         .arg(&secrets)
-        .args(["--measurements", &KEYS.join(","), "--points", &KEYS.len().to_string()])
+        .args(["--measurements", &measurements, "--points", &KEYS.len().to_string()])
         .args(["--rate", &rate.to_string(), "--warm-up", "3", "--seconds", &(2 * seconds).to_string()])
         .stdout(std::process::Stdio::piped())
         .kill_on_drop(true)
@@ -256,45 +264,41 @@ async fn listen(mut socket: Socket, mut phases: watch::Receiver<Phase>) -> anyho
     }
 }
 
-/// Asks one device for a set-point again and again, each once the last is done; µs from the request to the stream's word
-/// that the device acknowledged.
+/// Asks one device for a set-point again and again, each once the last is done; µs from the request until the device knows
+/// that its answer is kept.
 async fn commands(server: &Server, how_long: Duration) -> anyhow::Result<Vec<u64>> {
     let id = "commanded-1";
     let secret = server.register(id, "battery-container").await?;
     let mut device = Device::new(server.mqtt, id, &secret);
     device.connected().await?;
     device.subscribe(&format!("device/{id}/control")).await?;
+    let (done, mut answered) = tokio::sync::mpsc::channel::<()>(1);
     let answering = tokio::spawn(async move {
         loop {
-            let (_, command) = device.message().await?;
-            let ack = json!({"deviceId": id, "commandId": command["commandId"], "status": "done",
-                "result": {"power": command["parameters"]["power"]}});
-            let topic = format!("device/{id}/control/ack");
-            device.client.publish(topic, rumqttc::QoS::AtLeastOnce, false, ack.to_string()).await?;
+            match device.events.poll().await? {
+                Event::Incoming(Packet::Publish(message)) => {
+                    let command: Value = serde_json::from_slice(&message.payload)?;
+                    let ack = json!({"deviceId": id, "commandId": command["commandId"], "status": "done",
+                        "result": {"power": command["parameters"]["power"]}});
+                    let topic = format!("device/{id}/control/ack");
+                    device.client.publish(topic, rumqttc::QoS::AtLeastOnce, false, ack.to_string()).await?;
+                }
+                // The answer's: nothing else was published.
+                Event::Incoming(Packet::PubAck(_)) => done.send(()).await?,
+                _ => {}
+            }
         }
         #[allow(unreachable_code, reason = "names the error")]
         anyhow::Ok(())
     });
-    let mut socket = connect(server).await?;
-    let nothing = ClientMessage::Subscribe(Selector::Points(Vec::new()));
-    socket.send(Message::Binary(Encoding::Postcard.encode(&nothing)?.into())).await?;
     let mut taken_us = Vec::new();
     let began = Instant::now();
     while began.elapsed() < how_long {
-        let command = format!("bench-{}", taken_us.len());
-        let body = json!({"deviceId": id, "commandId": command, "command": "setPower",
+        let body = json!({"deviceId": id, "commandId": format!("bench-{}", taken_us.len()), "command": "setPower",
             "parameters": {"power": 50.0, "duration": 60}, "timestamp": now_ms()});
         let started = Instant::now();
         server.post("/api/v1/device/control", &body).await?;
-        loop {
-            let Message::Binary(bytes) = socket.next().await.context("the stream ended")?? else { continue };
-            if let ServerMessage::Command(update) = Encoding::Postcard.decode(&bytes)?
-                && update.command_id.as_str() == command
-                && update.status == CommandStatus::Acknowledged
-            {
-                break;
-            }
-        }
+        answered.recv().await.context("the device went away")?;
         taken_us.push(u64::try_from(started.elapsed().as_micros())?);
     }
     answering.abort();

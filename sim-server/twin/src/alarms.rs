@@ -59,6 +59,8 @@ pub enum AlarmChange {
     Updated(Alarm),
     Cleared(Alarm),
     Acknowledged(Alarm),
+    /// Over, never acknowledged, and one too many: it leaves the book as it is.
+    Dropped(Alarm),
 }
 
 impl AlarmChange {
@@ -67,7 +69,22 @@ impl AlarmChange {
             AlarmChange::Raised(alarm)
             | AlarmChange::Updated(alarm)
             | AlarmChange::Cleared(alarm)
+            | AlarmChange::Acknowledged(alarm)
+            | AlarmChange::Dropped(alarm) => alarm,
+        }
+    }
+
+    /// The alarm as a list of open ones takes it: a dropped one no longer asks for anybody's attention.
+    pub(crate) fn into_listed(self) -> Alarm {
+        match self {
+            AlarmChange::Raised(alarm)
+            | AlarmChange::Updated(alarm)
+            | AlarmChange::Cleared(alarm)
             | AlarmChange::Acknowledged(alarm) => alarm,
+            AlarmChange::Dropped(mut alarm) => {
+                alarm.acknowledged_at = alarm.acknowledged_at.or(alarm.cleared_at);
+                alarm
+            }
         }
     }
 }
@@ -115,7 +132,6 @@ struct Condition<F: FnOnce() -> Text> {
 pub struct AlarmBook {
     rules: AlarmRules,
     options: AlarmOptions,
-    /// In the order they were raised.
     open: IndexMap<AlarmId, Open>,
     /// The newest open alarm of each key: the active one, or the last to clear.
     newest: HashMap<Key, AlarmId>,
@@ -151,7 +167,7 @@ impl AlarmBook {
         book
     }
 
-    /// Alarms that are active or not acknowledged, oldest first.
+    /// Alarms that are active or not acknowledged, in no order.
     pub fn open(&self) -> impl Iterator<Item = &Alarm> {
         self.open.values().map(|open| &open.alarm)
     }
@@ -325,7 +341,7 @@ impl AlarmBook {
         changes.push(AlarmChange::Raised(alarm.clone()));
         self.newest.insert(key, id.clone());
         self.open.insert(id, Open { alarm, absent_since: None });
-        self.forget_oldest_cleared();
+        self.forget_oldest_cleared(changes);
     }
 
     /// Ids order like the time they were raised at; the sequence keeps those of one millisecond apart.
@@ -409,7 +425,7 @@ impl AlarmBook {
     }
 
     fn forget(&mut self, id: &AlarmId) {
-        if let Some(open) = self.open.shift_remove(id) {
+        if let Some(open) = self.open.swap_remove(id) {
             let key = Key::of(&open.alarm);
             if self.newest.get(&key) == Some(id) {
                 self.newest.remove(&key);
@@ -417,12 +433,22 @@ impl AlarmBook {
         }
     }
 
-    fn forget_oldest_cleared(&mut self) {
-        if self.open.len() <= self.options.unacknowledged_max {
+    /// Drops the oldest alarms that are over once too many are open: a tenth at a time, so that a storm costs no look at
+    /// all of them for each that is raised.
+    fn forget_oldest_cleared(&mut self, changes: &mut Vec<AlarmChange>) {
+        let most = self.options.unacknowledged_max;
+        if self.open.len() <= most {
             return;
         }
-        let oldest = self.open.iter().find(|(_, open)| !open.alarm.is_active()).map(|(id, _)| id.clone());
-        if let Some(id) = oldest {
+        let mut over: Vec<(Timestamp, AlarmId)> = self
+            .open()
+            .filter(|alarm| !alarm.is_active())
+            .map(|alarm| (alarm.raised_at, alarm.id.clone()))
+            .collect();
+        over.sort();
+        over.truncate(self.open.len() - (most - most / 10));
+        for (_, id) in over {
+            changes.extend(self.get(&id).cloned().map(AlarmChange::Dropped));
             self.forget(&id);
         }
     }

@@ -15,6 +15,7 @@
 //!
 //! Metric handles are taken when a twin opens: install the recorder first.
 
+mod alarm_news;
 mod alarm_text;
 mod alarms;
 mod check;
@@ -41,6 +42,7 @@ mod flows;
 #[cfg(test)]
 mod test_park;
 
+pub use alarm_news::FetchedAlarms;
 pub use alarms::{AlarmBook, AlarmChange, AlarmInput, AlarmOptions, Subject};
 pub use check::{Accepted, ItemResult, Sender, TimeWindow, check};
 pub use commands::{Backoff, CommandInput, CommandOutput, CommandQueue, ConnectionId};

@@ -1,6 +1,7 @@
 //! The handle: what a twin is made of, and how it opens.
 
 use crate::{
+    alarm_news::AlarmNews,
     alarms::{AlarmBook, AlarmInput, AlarmOptions},
     commands::{Backoff, CommandQueue},
     control::CommandDesk,
@@ -74,8 +75,6 @@ fn system_clock() -> Timestamp {
 #[derive(Debug, Clone, PartialEq)]
 pub enum TwinChange {
     Presence(Presence),
-    /// Read [`Twin::open_alarms`] again.
-    Alarms,
     Command(CommandUpdate),
     /// A device was registered.
     Registry,
@@ -96,6 +95,7 @@ pub(crate) struct Inner {
     pub(crate) options: TwinOptions,
     pub(crate) alarms: Mutex<AlarmBook>,
     pub(crate) alarm_outbox: Outbox<AlarmId, Alarm>,
+    pub(crate) alarm_news: AlarmNews,
     pub(crate) desk: Mutex<CommandDesk>,
     pub(crate) command_outbox: Outbox<CommandId, CommandRecord>,
     pub(crate) changes: broadcast::Sender<TwinChange>,
@@ -129,6 +129,7 @@ impl Twin {
             live: LiveTable::new(registry.clone()),
             alarms: Mutex::new(AlarmBook::new(scene.alarms.clone(), options.alarms, open_alarms)),
             alarm_outbox: Outbox::new(),
+            alarm_news: AlarmNews::default(),
             desk: Mutex::new(CommandDesk::new(queue, &following)),
             command_outbox: Outbox::new(),
             changes: broadcast::channel(options.changes_kept).0,
@@ -157,7 +158,7 @@ impl Twin {
         &self.inner.live
     }
 
-    /// Presence, alarms, commands and registrations as they change. A listener that falls behind is told so and should
+    /// Presence, commands and registrations as they change; alarms are fetched ([`Twin::fetch_alarms`]). A listener that falls behind is told so and should
     /// read the views again.
     pub fn changes(&self) -> broadcast::Receiver<TwinChange> {
         self.inner.changes.subscribe()

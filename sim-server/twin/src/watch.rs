@@ -1,9 +1,10 @@
 //! Alarms in the live twin: what changes is shown at once and written soon; what a person does is written first.
 
 use crate::{
+    alarm_news::FetchedAlarms,
     alarms::{AlarmChange, AlarmInput},
     error::TwinError,
-    twin::{Inner, Twin, TwinChange},
+    twin::{Inner, Twin},
 };
 use records::RecordsError;
 use shared::{
@@ -16,7 +17,19 @@ use shared::{
 impl Twin {
     /// Alarms that are active or not acknowledged, oldest first.
     pub fn open_alarms(&self) -> Vec<Alarm> {
-        self.inner.alarms.lock().open().cloned().collect()
+        let mut open: Vec<Alarm> = self.inner.alarms.lock().open().cloned().collect();
+        open.sort_by(|a, b| (a.raised_at, &a.id).cmp(&(b.raised_at, &b.id)));
+        open
+    }
+
+    /// Grows with every change among the alarms.
+    pub fn alarms_version(&self) -> u64 {
+        self.inner.alarm_news.version()
+    }
+
+    /// The alarms that changed since this was last called, by whoever.
+    pub fn fetch_alarms(&self) -> FetchedAlarms {
+        self.inner.alarm_news.fetch()
     }
 
     /// A person has seen an alarm; written before this returns. Acknowledging twice changes nothing.
@@ -62,11 +75,14 @@ impl Inner {
         if changes.is_empty() {
             return;
         }
-        for change in changes {
-            let alarm = change.alarm();
-            self.alarm_outbox.put(alarm.id.clone(), alarm.clone());
+        for change in &changes {
+            // What is dropped stays in the records as it was.
+            if !matches!(change, AlarmChange::Dropped(_)) {
+                let alarm = change.alarm();
+                self.alarm_outbox.put(alarm.id.clone(), alarm.clone());
+            }
         }
-        self.announce(TwinChange::Alarms);
+        self.alarm_news.put(changes.into_iter().map(AlarmChange::into_listed));
     }
 
     pub(crate) async fn flush_alarms(&self) -> Result<(), RecordsError> {

@@ -95,6 +95,15 @@ impl ParkModel {
                 sort_alarms(&mut alarms);
                 self.alarms = alarms;
             }
+            ServerMessage::AlarmsChanged(changed) => {
+                for alarm in changed {
+                    self.alarms.retain(|known| known.id != alarm.id);
+                    if alarm.needs_attention() {
+                        self.alarms.push(alarm);
+                    }
+                }
+                sort_alarms(&mut self.alarms);
+            }
             ServerMessage::Command(update) => self.note_command(update),
             ServerMessage::Pong(_) => {}
             ServerMessage::Tick(server_now) => self.set_clock(server_now, local_now),

@@ -85,7 +85,10 @@ fn replaceable(event: &NetEvent) -> Option<u8> {
             ServerMessage::Tick(_) => 10,
             ServerMessage::Pong(_) => 11,
             ServerMessage::Subscribed(_) => 12,
-            ServerMessage::Values(_) | ServerMessage::Presence(_) | ServerMessage::Command(_) => return None,
+            ServerMessage::Values(_)
+            | ServerMessage::Presence(_)
+            | ServerMessage::AlarmsChanged(_)
+            | ServerMessage::Command(_) => return None,
         },
         NetEvent::Link(_) | NetEvent::History { .. } | NetEvent::Notice(_) => return None,
     })

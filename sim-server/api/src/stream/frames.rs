@@ -2,7 +2,10 @@
 //!
 //! A client that needs a frame takes the kept one if it is fresh enough for it, and otherwise makes the next.
 
-use super::wire::shared_frame;
+use super::{
+    alarm_feed::{AlarmFeed, SeenStep},
+    wire::shared_frame,
+};
 use crate::{App, kept::Kept};
 use axum::extract::ws::Message;
 use bytes::Bytes;
@@ -22,10 +25,10 @@ pub(crate) struct SharedFrames {
     pub(super) clients: AtomicUsize,
     energy: [Kept<i64>; 2],
     plan: [Kept<u64>; 2],
-    alarms: [Kept<Instant>; 2],
+    alarms: AlarmFeed,
 }
 
-fn place(encoding: Encoding) -> usize {
+pub(super) fn place(encoding: Encoding) -> usize {
     match encoding {
         Encoding::Postcard => 0,
         Encoding::Json => 1,
@@ -73,13 +76,18 @@ impl App {
         )
     }
 
-    /// All alarms that need attention, no older than `since`: the moment the client heard that they changed.
-    pub(super) fn alarms_frame(&self, encoding: Encoding, since: Instant) -> Option<Message> {
-        frame(
-            &self.frames.alarms,
-            encoding,
-            |made| *made > since,
-            || (Instant::now(), ServerMessage::Alarms(self.state.twin.open_alarms())),
-        )
+    /// What brings a client's alarms up to date.
+    pub(super) fn alarm_frames(
+        &self,
+        encoding: Encoding,
+        seen: &mut SeenStep,
+        now: Instant,
+    ) -> impl Iterator<Item = Message> + use<> {
+        let frames =
+            self.frames.alarms.frames(&self.state.twin, encoding, seen, now).unwrap_or_else(|error| {
+                tracing::error!(%error, "alarms cannot be written");
+                Vec::new()
+            });
+        frames.into_iter().map(move |bytes| shared_frame(encoding, bytes))
     }
 }

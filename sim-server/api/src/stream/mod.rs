@@ -2,8 +2,10 @@
 //!
 //! Every client has a task of its own that looks every 50 ms at what changed since it last looked. Nothing is queued
 //! for a client, so a slow one misses values in between and never makes another wait; one that takes nothing for
-//! seconds is dropped. What all clients hear alike (energy, plan, alarms) is written once per encoding and shared.
+//! seconds is dropped. What all clients hear alike (energy, plan, alarms) is written once per encoding and shared. Between ticks a client's
+//! task sleeps: changes of the park wake nobody.
 
+mod alarm_feed;
 mod frames;
 mod session;
 mod wire;

@@ -1,6 +1,9 @@
 //! One client, from its hello to its goodbye.
 
-use super::wire::{Writer, payload};
+use super::{
+    alarm_feed::SeenStep,
+    wire::{Writer, payload},
+};
 use crate::{
     App,
     auth::{Principal, principal},
@@ -24,7 +27,7 @@ use std::{
 };
 use tokio::{
     sync::{
-        broadcast::{self, error::RecvError},
+        broadcast::{self, error::TryRecvError},
         watch,
     },
     time::{MissedTickBehavior, interval, timeout},
@@ -207,6 +210,7 @@ struct Session<'a> {
     plans: watch::Receiver<Arc<PlanView>>,
     subscription: Option<Subscription>,
     pending: Pending,
+    alarms_seen: SeenStep,
     /// Kept between ticks so that their room is.
     changed: Vec<(usize, Reading)>,
     values: Vec<PointValue>,
@@ -229,10 +233,7 @@ struct Pending {
     presence: BTreeMap<DeviceId, Presence>,
     all_presence: bool,
     commands: Vec<CommandUpdate>,
-    /// When the client heard that the alarms changed.
-    alarms: Option<Instant>,
     registry: bool,
-    plan: bool,
 }
 
 impl<'a> Session<'a> {
@@ -245,6 +246,7 @@ impl<'a> Session<'a> {
             plans: app.state.vpp.watch(),
             subscription: None,
             pending: Pending::default(),
+            alarms_seen: None,
             changed: Vec::new(),
             values: Vec::new(),
             last_second: now.0.div_euclid(SECOND_MS),
@@ -261,8 +263,6 @@ impl<'a> Session<'a> {
             tokio::select! {
                 () = self.app.state.shutdown.cancelled() => return Err(Ended::ServerStopping),
                 message = self.link.socket.recv() => self.hear(message).await?,
-                change = self.changes.recv() => self.note(change),
-                Ok(()) = self.plans.changed() => self.pending.plan = true,
                 _ = ticks.tick() => self.tick().await?,
             }
         }
@@ -286,25 +286,22 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn note(&mut self, change: Result<TwinChange, RecvError>) {
-        if self.subscription.is_none() {
-            // The first subscription is answered with everything as it is then.
-            return;
-        }
-        match change {
-            Ok(TwinChange::Presence(presence)) => {
-                self.pending.presence.insert(presence.device.clone(), presence);
+    /// Takes what changed since the last tick.
+    fn gather(&mut self) {
+        loop {
+            match self.changes.try_recv() {
+                Ok(TwinChange::Presence(presence)) => {
+                    self.pending.presence.insert(presence.device.clone(), presence);
+                }
+                Ok(TwinChange::Command(update)) => self.pending.commands.push(update),
+                Ok(TwinChange::Registry) => self.pending.registry = true,
+                // Some were missed: what can be read again is.
+                Err(TryRecvError::Lagged(_)) => {
+                    self.pending.all_presence = true;
+                    self.pending.registry = true;
+                }
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
             }
-            Ok(TwinChange::Alarms) => self.pending.alarms = Some(Instant::now()),
-            Ok(TwinChange::Command(update)) => self.pending.commands.push(update),
-            Ok(TwinChange::Registry) => self.pending.registry = true,
-            // Some were missed: what can be read again is.
-            Err(RecvError::Lagged(_)) => {
-                self.pending.all_presence = true;
-                self.pending.alarms = Some(Instant::now());
-                self.pending.registry = true;
-            }
-            Err(RecvError::Closed) => {}
         }
     }
 
@@ -317,15 +314,13 @@ impl<'a> Session<'a> {
             let encoding = self.link.encoding;
             self.feed_all_presence().await?;
             let plan = Arc::clone(&self.plans.borrow_and_update());
-            let frames = [
-                self.app.energy_frame(encoding, now),
-                self.app.plan_frame(encoding, &plan),
-                self.app.alarms_frame(encoding, Instant::now()),
-            ];
-            for frame in frames.into_iter().flatten() {
+            let frames = [self.app.energy_frame(encoding, now), self.app.plan_frame(encoding, &plan)];
+            let alarms = self.app.alarm_frames(encoding, &mut self.alarms_seen, Instant::now());
+            for frame in frames.into_iter().flatten().chain(alarms) {
                 self.link.feed_frame(frame).await?;
             }
-            self.pending = Pending::default();
+            // Whatever changed until now is in what was just sent.
+            self.changes = self.changes.resubscribe();
         }
         self.link.flush().await
     }
@@ -344,6 +339,7 @@ impl<'a> Session<'a> {
             return Err(Ended::Silent);
         }
         if self.subscription.is_some() {
+            self.gather();
             self.feed_pending().await?;
             self.feed_values(false).await?;
         }
@@ -386,12 +382,10 @@ impl<'a> Session<'a> {
             self.link.feed(&ServerMessage::Command(update)).await?;
         }
         let encoding = self.link.encoding;
-        if let Some(since) = pending.alarms
-            && let Some(frame) = self.app.alarms_frame(encoding, since)
-        {
+        for frame in self.app.alarm_frames(encoding, &mut self.alarms_seen, Instant::now()) {
             self.link.feed_frame(frame).await?;
         }
-        if pending.plan {
+        if self.plans.has_changed().unwrap_or(false) {
             let plan = Arc::clone(&self.plans.borrow_and_update());
             if let Some(frame) = self.app.plan_frame(encoding, &plan) {
                 self.link.feed_frame(frame).await?;

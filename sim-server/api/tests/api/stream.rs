@@ -191,7 +191,9 @@ async fn alarms_commands_presence_and_new_devices_arrive_by_themselves() {
 
     let text = shared::text::Text::new("磁盘将满", "disk nearly full");
     park.twin.park_alarm(shared::alarm::AlarmKind::DiskLow, Some((text, None)), now()).await;
-    client.until(|m| matches!(m, ServerMessage::Alarms(all) if all.len() == 1).then_some(())).await;
+    client
+        .until(|m| matches!(m, ServerMessage::AlarmsChanged(changed) if changed.len() == 1).then_some(()))
+        .await;
 
     let command = json!({
         "deviceId": "bess-1", "commandId": "c-1", "command": "setPower", "parameters": { "power": 5.0 },

@@ -28,6 +28,7 @@ impl Desk {
                     AlarmChange::Updated(_) => "updated",
                     AlarmChange::Cleared(_) => "cleared",
                     AlarmChange::Acknowledged(_) => "acknowledged",
+                    AlarmChange::Dropped(_) => "dropped",
                 };
                 format!("{what} {:?} {:?}", change.alarm().kind, change.alarm().severity)
             })

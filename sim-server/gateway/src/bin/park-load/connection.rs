@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What every connection does.
 pub(crate) struct Plan {
-    pub measurements: Vec<String>,
+    pub measurements: Vec<packet::Measurement>,
     pub points: usize,
     pub window: usize,
     /// Between two payloads of one connection; none: as soon as the window allows.

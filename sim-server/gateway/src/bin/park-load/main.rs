@@ -33,9 +33,9 @@ struct Arguments {
     /// JSON file of device id → secret.
     #[arg(long)]
     secrets: PathBuf,
-    /// Measurement keys every one of these devices has.
+    /// Measurements every one of these devices has: `key`, with values from 0 to 100, or `key=low..high`.
     #[arg(long, value_delimiter = ',', required = true)]
-    measurements: Vec<String>,
+    measurements: Vec<packet::Measurement>,
     /// Connections, one a device; all devices of the file when left out.
     #[arg(long)]
     connections: Option<usize>,

@@ -2,6 +2,31 @@
 
 use std::io::Write;
 
+/// What a device measures: a key and the span its values lie in, as a meter of the kind would show them.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Measurement {
+    pub key: String,
+    pub low: i32,
+    pub high: i32,
+}
+
+impl std::str::FromStr for Measurement {
+    type Err = String;
+
+    /// `key` (0 to 100) or `key=low..high`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some((key, span)) = text.split_once('=') else {
+            return Ok(Self { key: text.to_owned(), low: 0, high: 100 });
+        };
+        let bounds =
+            span.split_once("..").and_then(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?)));
+        match bounds {
+            Some((low, high)) if low < high => Ok(Self { key: key.to_owned(), low, high }),
+            _ => Err(format!("{span} is no span of whole numbers such as 340..440")),
+        }
+    }
+}
+
 /// CONNECT with a clean start, one minute of keep-alive, user name and password.
 pub(crate) fn connect(device: &str, secret: &str) -> Vec<u8> {
     let mut body = b"\0\x04MQTT\x05\xC2\0\x3C\0".to_vec();
@@ -28,7 +53,7 @@ pub(crate) fn publish(out: &mut Vec<u8>, topic: &str, packet_id: u16, payload: &
 pub(crate) fn payload(
     out: &mut Vec<u8>,
     device: &str,
-    measurements: &[String],
+    measurements: &[Measurement],
     points: usize,
     timestamp_ms: i64,
     seed: u64,
@@ -47,11 +72,13 @@ pub(crate) fn payload(
         let comma = if item > 0 { "," } else { "" };
         let at = timestamp_ms + item as i64;
         write(format_args!(r#"{comma}{{"deviceId":"{device}","timestamp":{at},"data":{{"#));
-        for (n, key) in measurements.iter().take(left).enumerate() {
+        for (n, Measurement { key, low, high }) in measurements.iter().take(left).enumerate() {
             let comma = if n > 0 { "," } else { "" };
             // A few digits that change from one reading to the next, as a meter rounds them.
-            let tenths = (seed.wrapping_mul(6_364_136_223_846_793_005) >> (20 + n % 32)) % 1000;
-            write(format_args!(r#"{comma}"{key}":{}.{}"#, tenths / 10, tenths % 10));
+            let span = high.abs_diff(*low);
+            let tenths =
+                (seed.wrapping_mul(6_364_136_223_846_793_005) >> (20 + n % 32)) % (10 * u64::from(span));
+            write(format_args!(r#"{comma}"{key}":{:.1}"#, f64::from(*low) + tenths as f64 / 10.0));
         }
         left = left.saturating_sub(measurements.len());
         write(format_args!("}}}}"));
@@ -100,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_payload_has_as_many_points_as_asked_for() {
-        let keys = ["a".to_owned(), "b".to_owned(), "c".to_owned()];
+        let keys: [Measurement; 3] = ["a", "b=340..440", "c=-5..5"].map(|text| text.parse().unwrap());
         for (points, expected_items) in [(1, 1), (3, 1), (4, 2), (10, 4)] {
             let mut out = Vec::new();
             payload(&mut out, "d", &keys, points, 1_000, 7);
@@ -109,7 +136,20 @@ mod tests {
             assert_eq!(items(points, 3), expected_items as i64);
             let total: usize = parsed.iter().map(|item| item.as_ref().unwrap().data.len()).sum();
             assert_eq!(total, points);
+            for (key, low, high) in [("\"b\":", 340.0, 440.0), ("\"c\":", -5.0, 5.0)] {
+                let text = String::from_utf8_lossy(&out);
+                for value in text.split(key).skip(1).filter_map(|rest| rest.split([',', '}']).next()) {
+                    let value: f64 = value.parse().unwrap();
+                    assert!((low..high).contains(&value), "{key} {value}");
+                }
+            }
         }
+    }
+
+    #[test]
+    fn a_span_that_is_none_is_named() {
+        assert!("a=5..5".parse::<Measurement>().unwrap_err().contains("5..5"));
+        assert!("a=x".parse::<Measurement>().is_err());
     }
 
     #[test]

@@ -69,7 +69,7 @@ mod tests {
             tally.add(one);
         }
         let plan = Plan {
-            measurements: vec!["a".into()],
+            measurements: vec!["a".parse().unwrap()],
             points: 10,
             window: 1,
             interval: None,
