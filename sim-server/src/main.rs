@@ -32,7 +32,10 @@ fn run(cli: cli::Cli) -> anyhow::Result<()> {
         // No runtime for what only reads files.
         cli::Command::Scene { command: cli::SceneCommand::Check(args) } => scene_folder::check(&args),
         cli::Command::Study { command: cli::StudyCommand::Week(args) } => study::week(&args),
-        cli::Command::Serve(args) => runtime()?.block_on(serve::serve(args)),
+        cli::Command::Serve(args) => {
+            raise_open_files_limit();
+            runtime()?.block_on(serve::serve(args))
+        }
         cli::Command::Backup(args) => runtime()?.block_on(backup::backup(&args)),
         cli::Command::Restore(args) => runtime()?.block_on(backup::restore(&args)),
     }
@@ -40,6 +43,14 @@ fn run(cli: cli::Cli) -> anyhow::Result<()> {
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// Thousands of devices and clients are a descriptor each; the usual soft limit of 1,024 is not for servers.
+fn raise_open_files_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(open_files) => tracing::info!(open_files, "limit on open files"),
+        Err(error) => tracing::warn!(%error, "the limit on open files cannot be raised"),
+    }
 }
 
 fn init_log(filter: &str) {

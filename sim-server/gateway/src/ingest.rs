@@ -98,10 +98,15 @@ async fn hand_over_once(
         }
         Channel::Event => twin.ingest_event(sender, payload, now).await,
         Channel::Ack => {
-            let ack = parse_ack(payload)?;
+            let ack = parse_ack(payload).inspect_err(count)?;
             Ok(vec![twin.acknowledge(sender, ack, now).await.map(|_| ())])
         }
     }
+}
+
+/// As the twin counts what it refuses itself.
+fn count(refusal: &Refusal) {
+    metrics::counter!("park_ingest_refused_total", "code" => refusal.code.as_str()).increment(1);
 }
 
 pub(crate) fn parse_ack(payload: &[u8]) -> Result<CommandAck, Refusal> {

@@ -5,6 +5,9 @@
 //! not acknowledged while we are away, is there with `clean_session = false` and a fixed client id. The broker
 //! authenticates devices and guards their topics, so a topic's device id is believed; a payload naming another
 //! device is refused.
+//!
+//! Commands go to the broker for every registered device that holds no connection of its own here: whoever is behind it is not
+//! known before it speaks. Nothing but its payloads says that a device is there.
 
 mod link;
 
@@ -53,13 +56,12 @@ pub async fn run_upstream(
 ) -> Result<(), GatewayError> {
     let client = client_options(url, &options)?;
     let (host, port) = client.broker_address();
-    // Devices heard through this broker: commands reach them again as soon as it is back.
-    let mut devices: BTreeSet<DeviceId> = BTreeSet::new();
+    let mut heard: BTreeSet<DeviceId> = BTreeSet::new();
     let mut pause = options.first_pause;
     let connected = metrics::gauge!("park_upstream_connected");
     loop {
         let link = Link::new(client.clone(), &twin, &options);
-        let ended = link.run(&mut devices, &connected, &shutdown).await;
+        let ended = link.run(&mut heard, &connected, &shutdown).await;
         connected.set(0.0);
         match ended {
             Ended::Shutdown => return Ok(()),
@@ -106,12 +108,13 @@ fn client_options(url: &str, options: &UpstreamOptions) -> Result<ClientOptions,
     Ok(client)
 }
 
-/// A URL as it may be shown.
+/// A URL as it may be shown. A password may hold anything, also `@`, `/` and `://`, and the URL need not be a good one, so nothing
+/// before the last `@` is shown but a scheme that is one.
 fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    match rest.split_once('@') {
-        Some((_, host)) => format!("{scheme}://…@{host}"),
-        None => url.to_owned(),
+    let Some((before, host)) = url.rsplit_once('@') else { return url.to_owned() };
+    match before.split_once("://") {
+        Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_lowercase()) => format!("{scheme}://…@{host}"),
+        _ => format!("…@{host}"),
     }
 }
 
@@ -143,6 +146,21 @@ mod tests {
             let message = client_options(url, &options).unwrap_err().to_string();
             assert!(message.contains(part), "{url}: {message}");
             assert!(!message.contains("hunter2"), "{message}");
+        }
+    }
+
+    #[test]
+    fn no_part_of_a_password_is_shown() {
+        for (url, shown) in [
+            ("mqtt://u:hunter2@broker:1884", "mqtt://…@broker:1884"),
+            ("mqtt://u:hun@ter2@broker", "mqtt://…@broker"),
+            ("mqtts://u:hun/ter?2#@broker/x", "mqtts://…@broker/x"),
+            ("u:hun://ter2@broker", "…@broker"),
+            ("u:hunter2@broker:1883", "…@broker:1883"),
+            ("mqtt://broker?client_id=a@b", "mqtt://…@b"),
+            ("mqtt://broker", "mqtt://broker"),
+        ] {
+            assert_eq!(without_password(url), shown, "{url}");
         }
     }
 }

@@ -408,7 +408,7 @@ async fn a_packet_beyond_the_limit_is_refused_with_its_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_beyond_the_limit_are_closed() {
+async fn devices_beyond_the_limit_are_told_so() {
     let park = Park::open().await;
     let (address, _served) = park.serve(MqttOptions { max_connections: 2, ..MqttOptions::default() }).await;
     let (_a, mut a) = v4(address, "bess-0", park.secret("bess-0"));
@@ -416,11 +416,49 @@ async fn connections_beyond_the_limit_are_closed() {
     for events in [&mut a, &mut b] {
         next(events, |event| matches!(v4_packet(event)?, Packet::ConnAck(_)).then_some(())).await;
     }
-    let mut third = TcpStream::connect(address).await.unwrap();
-    let mut said = Vec::new();
-    let ended = tokio::time::timeout(support::PATIENCE, third.read_to_end(&mut said)).await;
-    ended.expect("closed by the server").ok();
-    assert!(said.is_empty());
+    let (_c, mut c) = v4(address, "bess-2", park.secret("bess-2"));
+    let error = next(&mut c, |event| event.err()).await;
+    assert!(
+        matches!(error, ConnectionError::ConnectionRefused(ConnectReturnCode::ServiceUnavailable)),
+        "{error}"
+    );
+    let (_d, mut d) = v5(address, "bess-2", park.secret("bess-2"));
+    let error = next(&mut d, |event| event.err()).await;
+    assert!(error.to_string().contains("QuotaExceeded"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_silent_sockets_than_places_keep_no_device_out() {
+    let park = Park::open().await;
+    let (address, _served) = park.serve(MqttOptions { max_connections: 4, ..MqttOptions::default() }).await;
+    let mut silent = Vec::new();
+    for round in 0..4 {
+        for first in [&b""[..], b"\x10", b"\x10\x7F\x00\x04MQ"].repeat(4) {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            // One crowded out already may not take it.
+            let _ = stream.write_all(first).await;
+            silent.push(stream);
+        }
+        let id = format!("bess-{round}");
+        let (client, mut events) = v4(address, &id, park.secret(&id));
+        let payload = data(&id, now(), json!({ "power": 1.0 }));
+        client.publish(format!("device/{id}/data"), QoS::AtLeastOnce, false, payload).await.unwrap();
+        v4_acked(&mut events).await;
+        client.disconnect().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_hung_up_on_must_prove_itself_anew() {
+    let park = Park::open().await;
+    let (address, _served) = park.serve(MqttOptions::default()).await;
+    let (_client, mut events) = v5(address, "bess-0", park.secret("bess-0"));
+    next(&mut events, |event| matches!(v5_packet(event)?, V5Packet::ConnAck(_)).then_some(())).await;
+    park.twin.hang_up(&"bess-0".parse().unwrap());
+    let error = next(&mut events, |event| event.err()).await;
+    assert!(error.to_string().contains("AdministrativeAction"), "{error}");
+    let (_client, mut events) = v4(address, "bess-0", park.secret("bess-0"));
+    next(&mut events, |event| matches!(v4_packet(event)?, Packet::ConnAck(_)).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -191,3 +191,57 @@ async fn what_comes_while_the_server_or_the_broker_is_away_is_not_lost() {
     park.shutdown.cancel();
     tokio::time::timeout(support::PATIENCE, running).await.expect("in time").unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_never_spoke_is_commanded_through_the_broker_and_not_taken_for_heard() {
+    let park = Park::open().await;
+    let broker = Broker::start(park.folder.path(), free_port()).await;
+    // As after a restart: the command is open, and nothing is known of who is behind the broker.
+    park.submit("bess-0", "c1", 9.0).await;
+    let (client, mut packets) = device(broker.port, "bess-0");
+    client.subscribe("device/bess-0/control", QoS::AtLeastOnce).await.unwrap();
+    next(&mut packets, |packet| matches!(packet, Packet::SubAck(_)).then_some(())).await;
+    let running = upstream(&park, broker.port);
+    let (topic, command) = published(&mut packets).await;
+    assert_eq!((topic.as_str(), &command["commandId"]), ("device/bess-0/control", &json!("c1")));
+    // The broker took it; whether anybody listens is not known.
+    assert_eq!(park.command_status("c1").await, CommandStatus::Queued);
+    for entry in park.twin.registry().all() {
+        assert!(!entry.is_online() && entry.last_seen().is_none(), "{} was not heard", entry.id());
+    }
+    let ack = json!({ "deviceId": "bess-0", "commandId": "c1", "status": "done" }).to_string();
+    client.publish("device/bess-0/control/ack", QoS::AtLeastOnce, false, ack).await.unwrap();
+    eventually("the answer arrives", async || park.command_status("c1").await == CommandStatus::Acknowledged)
+        .await;
+    assert!(park.twin.registry().get("bess-0").unwrap().is_online(), "now it was heard");
+    park.shutdown.cancel();
+    tokio::time::timeout(support::PATIENCE, running).await.expect("in time").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_of_its_own_comes_before_the_broker_and_the_broker_stands_in_after_it() {
+    let park = Park::open().await;
+    let broker = Broker::start(park.folder.path(), free_port()).await;
+    let (client, mut packets) = device(broker.port, "bess-0");
+    client.subscribe("device/bess-0/control", QoS::AtLeastOnce).await.unwrap();
+    next(&mut packets, |packet| matches!(packet, Packet::SubAck(_)).then_some(())).await;
+    let running = upstream(&park, broker.port);
+    park.submit("bess-0", "c1", 1.0).await;
+    assert_eq!(published(&mut packets).await.1["commandId"], "c1");
+
+    let id = "bess-0".parse().unwrap();
+    let mut own = park.twin.connect(&id, now());
+    assert!(park.twin.stand_in(&id, now()).is_none());
+    park.submit("bess-0", "c2", 2.0).await;
+    loop {
+        let delivery = tokio::time::timeout(support::PATIENCE, own.deliveries.recv()).await;
+        if delivery.expect("in time").expect("its own line").command_id.as_str() == "c2" {
+            break;
+        }
+    }
+    drop(own);
+    // Offered again to whoever stands in.
+    while published(&mut packets).await.1["commandId"] != "c2" {}
+    park.shutdown.cancel();
+    tokio::time::timeout(support::PATIENCE, running).await.expect("in time").unwrap();
+}

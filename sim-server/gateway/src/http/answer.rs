@@ -67,7 +67,10 @@ impl Problem {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             RefusalCode::TooLarge.as_str(),
-            format!("the body is larger than {MAX_BODY_BYTES} bytes"),
+            format!(
+                "the body is larger than {MAX_BODY_BYTES} bytes ({} MiB): send it in parts",
+                MAX_BODY_BYTES >> 20
+            ),
         )
     }
 

@@ -92,7 +92,7 @@ pub(super) struct ItemOutcome {
         (status = 400, description = "Not JSON, or it names no device", body = ErrorBody),
         (status = 401, description = "No secret, or not this device's", body = ErrorBody),
         (status = 403, description = "Only another device's items", body = ErrorBody),
-        (status = 413, description = "Larger than 10 MiB", body = ErrorBody),
+        (status = 413, description = "Larger than 8 MiB", body = ErrorBody),
         (status = 422, description = "Every item refused; details.results says why", body = ErrorBody),
         (status = 503, description = "The store is busy or failing; nothing was kept, send again", body = ErrorBody),
     )
@@ -124,7 +124,7 @@ async fn take_data(twin: &Twin, headers: &HeaderMap, request: Request) -> Result
         (status = 400, description = "Not JSON, or it names no device", body = ErrorBody),
         (status = 401, description = "No secret, or not this device's", body = ErrorBody),
         (status = 403, description = "Only another device's items", body = ErrorBody),
-        (status = 413, description = "Larger than 10 MiB", body = ErrorBody),
+        (status = 413, description = "Larger than 8 MiB", body = ErrorBody),
         (status = 422, description = "Every item refused; details.results says why", body = ErrorBody),
         (status = 503, description = "The store is busy or failing; nothing was kept, send again", body = ErrorBody),
     )

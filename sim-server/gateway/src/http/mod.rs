@@ -16,8 +16,8 @@ use utoipa::{
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-/// Largest body taken.
-pub const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
+/// Largest body taken, in bytes; what does not fit is sent in several.
+pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 
 /// The routes, to be merged beside those people use.
 pub fn device_router(twin: Twin) -> Router {

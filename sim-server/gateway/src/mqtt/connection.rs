@@ -1,6 +1,7 @@
 //! Drives one session with a socket, the twin and a timer. One task a connection, none a message.
 
 use super::{
+    door::Entry,
     endpoint::{Endpoint, Hold},
     session::{CloseReason, Input, Message, Output, Session},
 };
@@ -9,7 +10,11 @@ use crate::{
     ingest::{self, Verdict},
 };
 use bytes::Buf;
-use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
+use futures::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, OptionFuture},
+    stream::FuturesOrdered,
+};
 use shared::{command::CommandDelivery, id::DeviceId};
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
@@ -40,6 +45,7 @@ type Jobs = FuturesOrdered<BoxFuture<'static, Done>>;
 
 struct Driver {
     endpoint: Arc<Endpoint>,
+    entry: Entry,
     session: Session,
     jobs: Jobs,
     taken_over: CancellationToken,
@@ -52,21 +58,27 @@ struct Known {
     sender: Sender,
     link: twin::Connection,
     link_open: bool,
+    /// The loop has not seen it yet.
+    is_new: bool,
     _hold: Hold,
 }
 
-pub(super) async fn serve(stream: TcpStream, endpoint: Arc<Endpoint>) {
+pub(super) async fn serve(stream: TcpStream, endpoint: Arc<Endpoint>, entry: Entry) {
     // Small acknowledgements are what the other side waits for.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY not set");
     }
     let (mut reader, mut writer) = stream.into_split();
-    let mut driver = Driver::new(endpoint);
+    let mut driver = Driver::new(endpoint, entry);
     driver.run(&mut reader, &mut writer).await;
-    let Driver { endpoint, mut session, mut jobs, known, closed, .. } = driver;
+    let Driver { endpoint, entry: _entry, mut session, mut jobs, known, closed, .. } = driver;
     drop(known);
     let why = closed.unwrap_or(CloseReason::PeerClosed);
     metrics::counter!("park_mqtt_closed_total", "reason" => why.as_str()).increment(1);
+    if why == CloseReason::CrowdedOut {
+        // It has said nothing, there is nothing to answer, and its place is somebody else's already.
+        return;
+    }
     let goodbye = async {
         let (_, outgoing) = session.buffers();
         let said = tokio::time::timeout(LAST_WRITE, async {
@@ -98,10 +110,12 @@ async fn linger(reader: &mut OwnedReadHalf) {
 }
 
 impl Driver {
-    fn new(endpoint: Arc<Endpoint>) -> Self {
-        let session = Session::new(endpoint.session.clone(), endpoint.started.elapsed());
+    fn new(endpoint: Arc<Endpoint>, entry: Entry) -> Self {
+        let options = if matches!(entry, Entry::Place(_)) { &endpoint.session } else { &endpoint.lobby };
+        let session = Session::new(options.clone(), endpoint.started.elapsed());
         Self {
             endpoint,
+            entry,
             session,
             jobs: Jobs::new(),
             taken_over: CancellationToken::new(),
@@ -114,6 +128,12 @@ impl Driver {
         let (shutdown, taken_over) = (self.endpoint.shutdown.clone(), self.taken_over.clone());
         let (shutdown, taken_over) = (shutdown.cancelled(), taken_over.cancelled());
         tokio::pin!(shutdown, taken_over);
+        let mut crowded_out = OptionFuture::from(match &self.entry {
+            Entry::Place(place) => Some(Box::pin(place.crowded_out().cancelled_owned())),
+            Entry::Lobby(_) | Entry::Nothing => None,
+        });
+        // Known with the device.
+        let mut hung_up = OptionFuture::from(None);
         let mut timer = Timer::new();
         while self.closed.is_none() {
             // Everything already done is acknowledged in one write.
@@ -128,6 +148,12 @@ impl Driver {
             if self.closed.is_some() {
                 break;
             }
+            if let Some(known) = self.known.as_mut().filter(|known| known.is_new) {
+                known.is_new = false;
+                hung_up = OptionFuture::from(Some(Box::pin(known.link.hung_up.clone().cancelled_owned())));
+                // A device's place is its own.
+                crowded_out = OptionFuture::from(None);
+            }
             timer.set(self.session.deadline().map(|deadline| self.endpoint.started + deadline));
             let wants_bytes = self.session.wants_bytes();
             let wants_deliveries = self.session.wants_deliveries();
@@ -139,6 +165,8 @@ impl Driver {
             let input = tokio::select! {
                 () = &mut shutdown => Input::Shutdown,
                 () = &mut taken_over => Input::TakenOver,
+                Some(()) = &mut crowded_out => Input::CrowdedOut,
+                Some(()) = &mut hung_up => Input::SecretReplaced,
                 Some(done) = self.jobs.next(), if !self.jobs.is_empty() => {
                     self.on_done(done);
                     continue;
@@ -210,14 +238,15 @@ impl Driver {
     fn act(&mut self, output: Output) {
         match output {
             Output::Authenticate { user, password } => {
-                let device = std::str::from_utf8(&password)
-                    .ok()
-                    .and_then(|secret| self.endpoint.twin.authenticate(&user, secret));
-                if let Some(device) = &device {
-                    self.welcome(device);
+                let twin = self.endpoint.twin.clone();
+                let proves = || twin.authenticate(&user, std::str::from_utf8(&password).ok()?);
+                self.handle(Input::Authenticated(proves()));
+                // Replaced just now, before there was a line to hang up.
+                if self.known.is_some() && proves().is_none() {
+                    self.handle(Input::SecretReplaced);
                 }
-                self.handle(Input::Authenticated(device));
             }
+            Output::Opened(device) => self.welcome(&device),
             Output::Publish(message) => self.hand_over(message),
             Output::CommandSent(id) => {
                 let twin = self.endpoint.twin.clone();
@@ -242,11 +271,17 @@ impl Driver {
     }
 
     fn welcome(&mut self, device: &DeviceId) {
+        if let Entry::Place(place) = &mut self.entry
+            && !place.is_now_a_devices()
+        {
+            return self.handle(Input::CrowdedOut);
+        }
         let hold = self.endpoint.hold(device, self.taken_over.clone());
         self.known = Some(Known {
             sender: Sender::Device(device.clone()),
             link: self.endpoint.twin.connect(device, clock::now()),
             link_open: true,
+            is_new: true,
             _hold: hold,
         });
     }

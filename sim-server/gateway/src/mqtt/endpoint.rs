@@ -1,19 +1,30 @@
 //! Accepts connections and knows which device holds which.
 
-use super::{connection, session::SessionOptions};
+use super::{
+    connection,
+    door::{self, Door, Entry},
+    session::{CloseReason, SessionOptions},
+};
 use crate::GatewayError;
 use metrics::{Counter, Gauge};
 use parking_lot::Mutex;
 use shared::id::DeviceId;
 use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::Semaphore, time::Instant};
+use tokio::{net::TcpListener, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use twin::Twin;
+
+const MOST_CONNECTIONS: usize = 20_000;
+/// How long a client that is only told there is no place may take to ask for one.
+const LOBBY_PATIENCE: Duration = Duration::from_secs(2);
+/// Between attempts to accept when the process may open no more.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Limits of the endpoint.
 #[derive(Debug, Clone)]
 pub struct MqttOptions {
-    /// Connections beyond this are closed at once.
+    /// Connections at once. Beyond, silent ones give way to newcomers, and devices are refused with a reason. By default what
+    /// the process may open leaves for them.
     pub max_connections: usize,
     /// Largest packet taken; MQTT 5 clients are told.
     pub max_packet_bytes: usize,
@@ -34,7 +45,8 @@ pub struct MqttOptions {
 impl Default for MqttOptions {
     fn default() -> Self {
         Self {
-            max_connections: 20_000,
+            max_connections: MOST_CONNECTIONS
+                .min(door::open_files_limit().map_or(usize::MAX, door::affordable)),
             max_packet_bytes: 1024 * 1024,
             receive_maximum: 64,
             connect_within: Duration::from_secs(10),
@@ -50,6 +62,8 @@ impl Default for MqttOptions {
 pub(super) struct Endpoint {
     pub twin: Twin,
     pub session: SessionOptions,
+    /// For clients that find no place.
+    pub lobby: SessionOptions,
     pub shutdown: CancellationToken,
     /// Sessions count time from here.
     pub started: Instant,
@@ -128,23 +142,30 @@ pub async fn serve_mqtt(
     shutdown: CancellationToken,
 ) -> Result<(), GatewayError> {
     let address = listener.local_addr().map_err(GatewayError::Listener)?;
-    tracing::info!(%address, "MQTT endpoint open");
+    tracing::info!(%address, max_connections = options.max_connections, "MQTT endpoint open");
+    let session = SessionOptions {
+        has_place: true,
+        max_packet_bytes: options.max_packet_bytes,
+        window: options.receive_maximum.max(1),
+        connect_within: options.connect_within,
+        max_keep_alive: options.max_keep_alive,
+        write_stalled_after: options.write_stalled_after,
+        max_outgoing_bytes: options.max_outgoing_bytes,
+    };
     let endpoint = Arc::new(Endpoint {
         twin,
-        session: SessionOptions {
-            max_packet_bytes: options.max_packet_bytes,
-            window: options.receive_maximum.max(1),
-            connect_within: options.connect_within,
-            max_keep_alive: options.max_keep_alive,
-            write_stalled_after: options.write_stalled_after,
-            max_outgoing_bytes: options.max_outgoing_bytes,
+        lobby: SessionOptions {
+            has_place: false,
+            connect_within: LOBBY_PATIENCE.min(options.connect_within),
+            ..session.clone()
         },
+        session,
         shutdown: shutdown.clone(),
         started: Instant::now(),
         meters: Meters::new(),
         holders: Mutex::default(),
     });
-    let places = Arc::new(Semaphore::new(options.max_connections));
+    let door = Door::new(options.max_connections);
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -154,21 +175,21 @@ pub async fn serve_mqtt(
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Out of file descriptors, most likely: those in use will be given back.
-                tracing::warn!(%error, "cannot accept an MQTT connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                // Out of file descriptors, most likely: a silent connection gives one back, the others in their time.
+                metrics::counter!("park_mqtt_accept_errors_total").increment(1);
+                let made_room = door.crowd_out_one();
+                tracing::warn!(%error, made_room, "cannot accept an MQTT connection");
+                shutdown.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await;
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            metrics::counter!("park_mqtt_closed_total", "reason" => "too_many_connections").increment(1);
+        let entry = door.enter();
+        if matches!(entry, Entry::Nothing) {
+            let reason = CloseReason::TooManyConnections.as_str();
+            metrics::counter!("park_mqtt_closed_total", "reason" => reason).increment(1);
             continue;
-        };
-        let endpoint = Arc::clone(&endpoint);
-        connections.spawn(async move {
-            connection::serve(stream, endpoint).await;
-            drop(place);
-        });
+        }
+        connections.spawn(connection::serve(stream, Arc::clone(&endpoint), entry));
     }
     connections.close();
     if tokio::time::timeout(options.drain_within, connections.wait()).await.is_err() {

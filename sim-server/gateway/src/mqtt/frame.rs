@@ -67,6 +67,31 @@ pub(crate) fn connect_flags_are_legal(body: &[u8]) -> bool {
     reserved == 0 && will_qos != 3 && (will || (will_qos == 0 && !will_retain))
 }
 
+/// What the beginning of a packet says about how its sender can be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Announced {
+    NotYet,
+    /// A CONNECT of MQTT 5.
+    V5,
+    /// Of another version, or no CONNECT.
+    Other,
+}
+
+/// The protocol version that the buffer's first packet announces, which need not be whole.
+pub(crate) fn announced_version(buffer: &[u8]) -> Announced {
+    const BEFORE_VERSION: &[u8] = b"\0\x04MQTT";
+    let Some(start) = connect_body(buffer) else {
+        let may_become_one = buffer.len() < 5 && buffer.first().is_none_or(|header| header >> 4 == CONNECT);
+        return if may_become_one { Announced::NotYet } else { Announced::Other };
+    };
+    let body = &buffer[start..];
+    match body.get(BEFORE_VERSION.len()) {
+        Some(5) if body.starts_with(BEFORE_VERSION) => Announced::V5,
+        None if BEFORE_VERSION.starts_with(body) => Announced::NotYet,
+        _ => Announced::Other,
+    }
+}
+
 /// Whether a whole packet is a CONNECT, and where its body starts.
 pub(crate) fn connect_body(packet: &[u8]) -> Option<usize> {
     (packet.first()? >> 4 == CONNECT).then_some(())?;
@@ -116,6 +141,26 @@ mod tests {
             (b"GET / HTTP/1.1", Err(Malformed)),
         ] {
             assert_eq!(first(bytes, 100).map(|f| f.map(|f| f.total_bytes)), expected, "{bytes:x?}");
+        }
+    }
+
+    #[test]
+    fn the_first_bytes_of_a_connect_say_its_version() {
+        use Announced::*;
+        for (bytes, expected) in [
+            (&b""[..], NotYet),
+            (b"\x10", NotYet),
+            (b"\x10\xFF\xFF", NotYet),
+            (b"\x10\xFF\xFF\x03", NotYet),
+            (b"\x10\xFF\xFF\x03\0\x04MQTT", NotYet),
+            (b"\x10\xFF\xFF\x03\0\x04MQTT\x05", V5),
+            (b"\x10\xFF\xFF\x03\0\x04MQTT\x05\xC2", V5),
+            (b"\x10\xFF\xFF\x03\0\x04MQTT\x04", Other),
+            (b"\x10\xFF\xFF\x03\0\x06MQIsdp\x03", Other),
+            (b"\x30\xFF\xFF\x03", Other),
+            (b"\x10\xFF\xFF\xFF\xFF\xFF", Other),
+        ] {
+            assert_eq!(announced_version(bytes), expected, "{bytes:x?}");
         }
     }
 

@@ -27,6 +27,25 @@ pub(crate) enum ConnectRefusal {
     BadAuthenticationMethod,
     /// An empty client id may not ask for its session to be kept (MQTT 3.1.1 section 3.1.3.1).
     ClientIdMissing,
+    /// The will's topic is not the device's to publish on.
+    WillTopic,
+    NoPlace,
+}
+
+impl ConnectRefusal {
+    /// For people, where the protocol can carry it.
+    fn reason(self) -> &'static str {
+        match self {
+            ConnectRefusal::Anonymous => "send the device id as user name and its secret as password",
+            ConnectRefusal::BadCredentials => "no such device with this secret",
+            ConnectRefusal::BadAuthenticationMethod => "there is no enhanced authentication here",
+            ConnectRefusal::ClientIdMissing => "a session without a client id cannot be kept",
+            ConnectRefusal::WillTopic => {
+                "a will goes to data, event or control/ack under device/{its own id}/"
+            }
+            ConnectRefusal::NoPlace => "as many devices are connected as the server takes; try again later",
+        }
+    }
 }
 
 /// What a CONNACK tells an accepted client.
@@ -64,6 +83,8 @@ pub(crate) enum SubscribeAnswer {
 
 /// Unwanted protocol version: the only CONNACK every client can read. The library knows no version to send it in.
 pub(crate) const CONNACK_UNACCEPTABLE_VERSION: [u8; 4] = [0x20, 2, 0, 1];
+/// For a CONNECT too large to be read, and so to be shown to the library: MQTT 5's reason code 0x95, no properties.
+pub(crate) const CONNACK_V5_PACKET_TOO_LARGE: [u8; 5] = [0x20, 3, 0, 0x95, 0];
 
 pub(crate) fn welcome(version: Version, welcome: &Welcome) -> Result<Packet, MqttError> {
     if version == Version::V3_1_1 {
@@ -97,14 +118,20 @@ pub(crate) fn welcome(version: Version, welcome: &Welcome) -> Result<Packet, Mqt
         .into())
 }
 
-pub(crate) fn refuse_connect(version: Version, why: ConnectRefusal) -> Result<Packet, MqttError> {
+/// With the reason in words when asked for and when there is a place for it.
+pub(crate) fn refuse_connect(
+    version: Version,
+    why: ConnectRefusal,
+    in_words: bool,
+) -> Result<Packet, MqttError> {
     if version == Version::V3_1_1 {
         let code = match why {
-            ConnectRefusal::Anonymous => ConnectReturnCode::NotAuthorized,
+            ConnectRefusal::Anonymous | ConnectRefusal::WillTopic => ConnectReturnCode::NotAuthorized,
             ConnectRefusal::BadCredentials | ConnectRefusal::BadAuthenticationMethod => {
                 ConnectReturnCode::BadUserNameOrPassword
             }
             ConnectRefusal::ClientIdMissing => ConnectReturnCode::IdentifierRejected,
+            ConnectRefusal::NoPlace => ConnectReturnCode::ServerUnavailable,
         };
         return Ok(v3_1_1::Connack::builder().session_present(false).return_code(code).build()?.into());
     }
@@ -113,8 +140,15 @@ pub(crate) fn refuse_connect(version: Version, why: ConnectRefusal) -> Result<Pa
         ConnectRefusal::BadCredentials => ConnectReasonCode::BadUserNameOrPassword,
         ConnectRefusal::BadAuthenticationMethod => ConnectReasonCode::BadAuthenticationMethod,
         ConnectRefusal::ClientIdMissing => ConnectReasonCode::ClientIdentifierNotValid,
+        ConnectRefusal::WillTopic => ConnectReasonCode::TopicNameInvalid,
+        ConnectRefusal::NoPlace => ConnectReasonCode::QuotaExceeded,
     };
-    Ok(v5_0::Connack::builder().session_present(false).reason_code(code).build()?.into())
+    let builder = v5_0::Connack::builder().session_present(false).reason_code(code);
+    Ok(if in_words {
+        builder.props(reason_string(why.reason())?).build()?.into()
+    } else {
+        builder.build()?.into()
+    })
 }
 
 /// `reason` is left out of MQTT 3.1.1, which has no place for it.

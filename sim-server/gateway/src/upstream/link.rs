@@ -24,13 +24,15 @@ use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use twin::{Sender, Twin};
 
 const TOPICS: [&str; 3] = ["device/+/data", "device/+/event", "device/+/control/ack"];
 /// Events between the protocol's task and ours.
 const EVENTS: usize = 256;
+/// How long a device without a connection of its own may wait until the broker stands in for it.
+const LINES_EVERY: Duration = Duration::from_secs(1);
 /// Commands the broker has not acknowledged.
 const COMMANDS_IN_FLIGHT: usize = 64;
 /// Payloads already taken may still reach the disk this long after shutdown.
@@ -63,11 +65,13 @@ pub(super) struct Link<'a> {
     events: mpsc::Receiver<Result<Event, ConnectionError>>,
     _protocol: AbortOnDropHandle<()>,
     jobs: FuturesOrdered<BoxFuture<'static, Done>>,
-    /// `None` once another connection of the device took over.
+    /// Devices this link stands in for.
+    lines: BTreeSet<DeviceId>,
+    /// `None` once a connection of the device's own took over.
     commands: SelectAll<BoxStream<'static, (DeviceId, Option<CommandDelivery>)>>,
     /// Commands handed to the client, until it says under which packet id they left.
-    requested: VecDeque<CommandId>,
-    in_flight: HashMap<u16, CommandId>,
+    requested: VecDeque<(DeviceId, CommandId)>,
+    in_flight: HashMap<u16, (DeviceId, CommandId)>,
     was_connected: bool,
 }
 
@@ -84,6 +88,7 @@ impl<'a> Link<'a> {
             events,
             _protocol: AbortOnDropHandle::new(tokio::spawn(run_protocol(protocol, events_in))),
             jobs: FuturesOrdered::new(),
+            lines: BTreeSet::new(),
             commands: SelectAll::new(),
             requested: VecDeque::new(),
             in_flight: HashMap::new(),
@@ -91,35 +96,41 @@ impl<'a> Link<'a> {
         }
     }
 
+    /// `heard` are the devices heard through this broker since the server started, and gains more.
     pub(super) async fn run(
         mut self,
-        devices: &mut BTreeSet<DeviceId>,
+        heard: &mut BTreeSet<DeviceId>,
         connected: &Gauge,
         shutdown: &CancellationToken,
     ) -> Ended {
+        let mut look_for_lines = tokio::time::interval(LINES_EVERY);
+        look_for_lines.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let takes_events = self.jobs.len() < self.window;
             let takes_commands =
                 !self.commands.is_empty() && self.requested.len() + self.in_flight.len() < COMMANDS_IN_FLIGHT;
             let step = tokio::select! {
                 () = shutdown.cancelled() => {
-                    self.finish(devices).await;
+                    self.finish(heard).await;
                     return Ended::Shutdown;
                 }
-                Some(done) = self.jobs.next(), if !self.jobs.is_empty() => self.on_done(done, devices),
+                Some(done) = self.jobs.next(), if !self.jobs.is_empty() => self.on_done(done, heard),
                 event = self.events.recv(), if takes_events => match event {
-                    Some(Ok(event)) => self.on_event(event, devices, connected),
+                    Some(Ok(event)) => self.on_event(event, heard, connected),
                     Some(Err(error)) => Err(error.to_string()),
                     None => Err("the protocol task ended".to_owned()),
                 },
                 Some((device, delivery)) = self.commands.next(), if takes_commands => match delivery {
                     Some(delivery) => self.deliver(&device, &delivery),
                     None => {
-                        // Its next payload through the broker brings it back here.
-                        devices.remove(&device);
+                        self.lines.remove(&device);
                         Ok(())
                     }
                 },
+                _ = look_for_lines.tick(), if self.was_connected => {
+                    self.stand_in_for_the_unconnected();
+                    Ok(())
+                }
             };
             if let Err(why) = step {
                 return Ended::Lost { why, was_connected: self.was_connected };
@@ -130,7 +141,7 @@ impl<'a> Link<'a> {
     fn on_event(
         &mut self,
         event: Event,
-        devices: &BTreeSet<DeviceId>,
+        heard: &BTreeSet<DeviceId>,
         connected: &Gauge,
     ) -> Result<(), String> {
         match event {
@@ -147,9 +158,7 @@ impl<'a> Link<'a> {
                 tracing::info!("upstream broker connected");
                 self.was_connected = true;
                 connected.set(1.0);
-                for device in devices {
-                    self.listen_for_commands(device);
-                }
+                self.stand_in_for_the_unconnected();
                 Ok(())
             }
             Event::Incoming(Packet::Publish(publish)) => {
@@ -157,13 +166,16 @@ impl<'a> Link<'a> {
                 Ok(())
             }
             Event::Outgoing(Outgoing::Publish(packet_id)) if packet_id != 0 => {
-                if let Some(id) = self.requested.pop_front() {
-                    self.in_flight.insert(packet_id, id);
+                if let Some(command) = self.requested.pop_front() {
+                    self.in_flight.insert(packet_id, command);
                 }
                 Ok(())
             }
             Event::Incoming(Packet::PubAck(ack)) => {
-                if let Some(id) = self.in_flight.remove(&ack.pkid) {
+                // A broker takes a command whether anybody listens or not; that says something only of a device of its own.
+                if let Some((device, id)) = self.in_flight.remove(&ack.pkid)
+                    && heard.contains(&device)
+                {
                     let twin = self.twin.clone();
                     let noted = async move {
                         twin.command_sent(&id, clock::now()).await;
@@ -191,7 +203,7 @@ impl<'a> Link<'a> {
         self.jobs.push_back(job);
     }
 
-    fn on_done(&mut self, done: Done, devices: &mut BTreeSet<DeviceId>) -> Result<(), String> {
+    fn on_done(&mut self, done: Done, heard: &mut BTreeSet<DeviceId>) -> Result<(), String> {
         let (publish, faults) = match done {
             Done::Noted => return Ok(()),
             Done::Foreign { publish } => (publish, Vec::new()),
@@ -200,9 +212,9 @@ impl<'a> Link<'a> {
                 return Err(format!("not stored: {}", refusal.message));
             }
             Done::Judged { publish, device, verdict: Verdict::Kept { faults } } => {
-                if !devices.contains(&device) {
-                    self.listen_for_commands(&device);
-                    devices.insert(device);
+                if !heard.contains(&device) {
+                    self.stand_in_for(&device);
+                    heard.insert(device);
                 }
                 (publish, faults)
             }
@@ -221,8 +233,20 @@ impl<'a> Link<'a> {
         self.client.try_ack(&publish).map_err(|e| e.to_string())
     }
 
-    fn listen_for_commands(&mut self, device: &DeviceId) {
-        let link = self.twin.connect(device, clock::now());
+    /// Any registered device without a connection of its own may be behind this broker. Which are is not known before they
+    /// speak, and a command may be what a device waits for.
+    fn stand_in_for_the_unconnected(&mut self) {
+        for entry in self.twin.registry().all() {
+            self.stand_in_for(entry.id());
+        }
+    }
+
+    fn stand_in_for(&mut self, device: &DeviceId) {
+        if self.lines.contains(device) {
+            return;
+        }
+        let Some(link) = self.twin.stand_in(device, clock::now()) else { return };
+        self.lines.insert(device.clone());
         let commands = stream::unfold((device.clone(), Some(link)), |(device, link)| async move {
             let mut link = link?;
             let delivery = link.deliveries.recv().await;
@@ -234,22 +258,22 @@ impl<'a> Link<'a> {
 
     fn deliver(&mut self, device: &DeviceId, delivery: &CommandDelivery) -> Result<(), String> {
         let id = &delivery.command_id;
-        if self.requested.contains(id) || self.in_flight.values().any(|known| known == id) {
+        if self.requested.iter().chain(self.in_flight.values()).any(|(_, known)| known == id) {
             return Ok(());
         }
         let payload = serde_json::to_vec(delivery).map_err(|e| e.to_string())?;
         self.client
             .try_publish(topic::control(device), QoS::AtLeastOnce, false, payload)
             .map_err(|e| e.to_string())?;
-        self.requested.push_back(id.clone());
+        self.requested.push_back((device.clone(), id.clone()));
         Ok(())
     }
 
     /// Lets what was taken reach the disk and acknowledges it, then says goodbye.
-    async fn finish(&mut self, devices: &mut BTreeSet<DeviceId>) {
+    async fn finish(&mut self, heard: &mut BTreeSet<DeviceId>) {
         let drained = tokio::time::timeout(LAST_JOBS, async {
             while let Some(done) = self.jobs.next().await {
-                if let Err(why) = self.on_done(done, devices) {
+                if let Err(why) = self.on_done(done, heard) {
                     tracing::warn!(why, "left unacknowledged upstream at shutdown");
                 }
             }

@@ -1,6 +1,6 @@
 //! CONNECT and its answer.
 
-use super::{CloseReason, Message, Output, Phase, Session, payload_of};
+use super::{CloseReason, Message, Output, Phase, Session, payload_of, publish};
 use crate::{
     mqtt::reply::{self, ConnectRefusal, Welcome},
     topic,
@@ -53,6 +53,9 @@ impl Session {
     }
 
     fn authenticate(&mut self, user: Option<&str>, password: Option<&[u8]>, hello: Hello) {
+        if !self.options.has_place {
+            return self.refuse_connect(ConnectRefusal::NoPlace);
+        }
         let Some(user) = user else { return self.refuse_connect(ConnectRefusal::Anonymous) };
         let Some(password) = password else { return self.refuse_connect(ConnectRefusal::BadCredentials) };
         self.outputs.push(Output::Authenticate { user: user.to_owned(), password: password.to_vec() });
@@ -75,12 +78,17 @@ impl Session {
             session_ends_with_connection: hello.wants_lasting_session,
             keep_alive_s: imposed.then_some(longest_s),
         };
-        // A will on a topic that is not the device's to publish on is taken and never sent.
-        self.will = hello.will.and_then(|(topic, payload)| {
-            let channel = topic::judge_publish(&device, &topic).ok()?;
-            Some(Message { channel, payload: payload_of(&payload) })
-        });
+        if let Some((topic, payload)) = hello.will {
+            match topic::judge_publish(&device, &topic) {
+                Ok(channel) => self.will = Some(Message { channel, payload: payload_of(&payload) }),
+                Err(refusal) => {
+                    self.outputs.push(Output::Refused(publish::topic_code(refusal)));
+                    return self.refuse_connect(ConnectRefusal::WillTopic);
+                }
+            }
+        }
         self.last_heard = now;
+        self.outputs.push(Output::Opened(device.clone()));
         self.phase = Phase::Open(device);
         if self.try_send(reply::welcome(self.version(), &welcome)).is_err() {
             // The client's maximum packet size leaves no room for a CONNACK.
@@ -89,8 +97,18 @@ impl Session {
     }
 
     fn refuse_connect(&mut self, why: ConnectRefusal) {
-        self.send(reply::refuse_connect(self.version(), why));
-        self.close(CloseReason::BadCredentials);
+        // In words when the client has room for them: the code alone always fits.
+        if self.try_send(reply::refuse_connect(self.version(), why, true)).is_err() {
+            self.send(reply::refuse_connect(self.version(), why, false));
+        }
+        self.close(match why {
+            ConnectRefusal::WillTopic => CloseReason::BadWill,
+            ConnectRefusal::NoPlace => CloseReason::TooManyConnections,
+            ConnectRefusal::Anonymous
+            | ConnectRefusal::BadCredentials
+            | ConnectRefusal::BadAuthenticationMethod
+            | ConnectRefusal::ClientIdMissing => CloseReason::BadCredentials,
+        });
     }
 }
 

@@ -18,7 +18,10 @@ mod tests;
 use self::{connect::Hello, deliver::Deliveries, publish::Pending, subscribe::Subscriptions};
 use crate::{
     ingest::{Channel, Verdict},
-    mqtt::{frame, reply},
+    mqtt::{
+        frame::{self, Announced},
+        reply,
+    },
 };
 use bytes::BytesMut;
 use mqtt_protocol_core::mqtt::{
@@ -43,6 +46,8 @@ const INBOX_KEPT_BYTES: usize = 64 * 1024;
 /// Limits of one connection.
 #[derive(Debug, Clone)]
 pub(crate) struct SessionOptions {
+    /// Whether there is room for the client; without, its CONNECT is refused.
+    pub has_place: bool,
     pub max_packet_bytes: usize,
     /// Publishes that may wait for the twin's verdict; MQTT 5's receive maximum.
     pub window: u16,
@@ -74,6 +79,10 @@ pub(crate) enum Input {
     Tick,
     /// The same device connected anew.
     TakenOver,
+    /// What the device proved itself with is worth nothing any more.
+    SecretReplaced,
+    /// A newcomer needs the place of one that has not said who it is.
+    CrowdedOut,
     Shutdown,
 }
 
@@ -84,10 +93,12 @@ pub(crate) enum Output {
         user: String,
         password: Vec<u8>,
     },
+    /// The connection is this device's from now on.
+    Opened(DeviceId),
     Publish(Message),
     /// The device has the command.
     CommandSent(CommandId),
-    /// Counted: a publish or subscription that never reached the twin.
+    /// Counted: a publish, subscription or will that never reached the twin.
     Refused(&'static str),
     /// Write what is outgoing, then close. `will` is to be handed over as if published.
     Close {
@@ -112,6 +123,9 @@ pub(crate) enum CloseReason {
     KeepAliveTimeout,
     WriteStalled,
     BadCredentials,
+    BadWill,
+    TooManyConnections,
+    CrowdedOut,
     UnsupportedVersion,
     Malformed,
     ProtocolError,
@@ -119,6 +133,7 @@ pub(crate) enum CloseReason {
     /// MQTT 3.1.1 has no way to say so but by closing; the device sends again.
     NotStored,
     TakenOver,
+    SecretReplaced,
     Shutdown,
 }
 
@@ -132,12 +147,16 @@ impl CloseReason {
             CloseReason::KeepAliveTimeout => "keep_alive_timeout",
             CloseReason::WriteStalled => "write_stalled",
             CloseReason::BadCredentials => "bad_credentials",
+            CloseReason::BadWill => "bad_will",
+            CloseReason::TooManyConnections => "too_many_connections",
+            CloseReason::CrowdedOut => "crowded_out",
             CloseReason::UnsupportedVersion => "unsupported_version",
             CloseReason::Malformed => "malformed",
             CloseReason::ProtocolError => "protocol_error",
             CloseReason::PacketTooLarge => "packet_too_large",
             CloseReason::NotStored => "not_stored",
             CloseReason::TakenOver => "taken_over",
+            CloseReason::SecretReplaced => "secret_replaced",
             CloseReason::Shutdown => "shutdown",
         }
     }
@@ -249,6 +268,11 @@ impl Session {
                 self.say_goodbye(DisconnectReasonCode::SessionTakenOver);
                 self.close(CloseReason::TakenOver);
             }
+            Input::SecretReplaced => {
+                self.say_goodbye(DisconnectReasonCode::AdministrativeAction);
+                self.close(CloseReason::SecretReplaced);
+            }
+            Input::CrowdedOut => self.close(CloseReason::CrowdedOut),
             Input::Shutdown => {
                 self.say_goodbye(DisconnectReasonCode::ServerShuttingDown);
                 self.close(CloseReason::Shutdown);
@@ -287,6 +311,16 @@ impl Session {
                 Ok(None) => break,
                 Err(frame::FrameFault::Malformed) => self.fail(MqttError::MalformedPacket),
                 Err(frame::FrameFault::TooLarge { bytes }) => {
+                    if matches!(self.phase, Phase::AwaitingConnect) {
+                        match frame::announced_version(&self.inbox) {
+                            // Its first bytes say how it can be told.
+                            Announced::NotYet => break,
+                            Announced::V5 => {
+                                self.outgoing.extend_from_slice(&reply::CONNACK_V5_PACKET_TOO_LARGE);
+                            }
+                            Announced::Other => {}
+                        }
+                    }
                     self.report_too_large(bytes, max);
                     self.fail(MqttError::PacketTooLarge);
                 }
@@ -441,7 +475,8 @@ impl Session {
         }
         let was_open = matches!(self.phase, Phase::Open(_));
         self.phase = Phase::Closed;
-        let will = self.will.take().filter(|_| was_open && why != CloseReason::Shutdown);
+        let is_our_doing = matches!(why, CloseReason::Shutdown | CloseReason::SecretReplaced);
+        let will = self.will.take().filter(|_| was_open && !is_our_doing);
         self.outputs.push(Output::Close { why, will });
     }
 }

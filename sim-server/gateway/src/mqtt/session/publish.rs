@@ -14,8 +14,8 @@ use mqtt_protocol_core::mqtt::{
 };
 use shared::telemetry::RefusalCode;
 
-/// A refused topic is quoted up to here.
-const QUOTED_TOPIC_CHARS: usize = 200;
+/// A refused topic or filter is quoted up to here.
+const QUOTED_CHARS: usize = 200;
 
 /// A publish whose acknowledgement has not left.
 #[derive(Debug)]
@@ -66,9 +66,8 @@ impl Session {
             }
             Err(refusal) => {
                 let answer = refused_topic(refusal);
-                self.outputs.push(Output::Refused(answer.faults.first().map_or("TOPIC", |f| f.code)));
-                let quoted = topic.chars().take(QUOTED_TOPIC_CHARS).collect();
-                self.pending.push_back(Pending { acknowledge, topic: quoted, answer: Some(answer) });
+                self.outputs.push(Output::Refused(topic_code(refusal)));
+                self.pending.push_back(Pending { acknowledge, topic: quoted(topic), answer: Some(answer) });
                 self.acknowledge_answered();
             }
         }
@@ -160,20 +159,31 @@ impl Session {
     }
 }
 
+/// A topic or filter as it may be shown.
+pub(super) fn quoted(topic: &str) -> String {
+    topic.chars().take(QUOTED_CHARS).collect()
+}
+
+/// As it appears in metrics and on the errors topic.
+pub(super) fn topic_code(refusal: TopicRefusal) -> &'static str {
+    match refusal {
+        TopicRefusal::NotYours => RefusalCode::NotYourDevice.as_str(),
+        TopicRefusal::Unknown => "UNKNOWN_TOPIC",
+    }
+}
+
 fn refused_topic(refusal: TopicRefusal) -> Answer {
-    let (code, name, message) = match refusal {
+    let (code, message) = match refusal {
         TopicRefusal::NotYours => (
             PublishAnswer::NotAuthorized,
-            RefusalCode::NotYourDevice.as_str(),
             "a device publishes only on data, event and control/ack under device/{its own id}/",
         ),
         TopicRefusal::Unknown => (
             PublishAnswer::TopicNameInvalid,
-            "UNKNOWN_TOPIC",
             "no such topic: device/{deviceId}/data, …/event or …/control/ack",
         ),
     };
-    let fault = Fault { code: name, field: "topic".to_owned(), message: message.to_owned() };
+    let fault = Fault { code: topic_code(refusal), field: "topic".to_owned(), message: message.to_owned() };
     Answer { code, faults: vec![fault], not_stored: false }
 }
 

@@ -1,7 +1,8 @@
 //! What the device wants to hear.
 
-use super::{Output, Phase, Session};
+use super::{Output, Phase, Session, publish};
 use crate::{
+    ingest::Fault,
     mqtt::reply::{self, SubscribeAnswer},
     topic::{self, FilterVerdict},
 };
@@ -10,7 +11,7 @@ use mqtt_protocol_core::mqtt::{
     result_code::MqttError,
 };
 
-/// Two topics are there to be heard; nobody needs more filters than this.
+/// Two topics are there to be heard; nobody needs more filters than this on one connection.
 const MAX_FILTERS: usize = 16;
 
 #[derive(Debug, Default)]
@@ -56,6 +57,23 @@ impl Subscriptions {
     }
 }
 
+/// What is wrong with a filter that is not granted: its code in metrics and on the errors topic, and in words.
+fn refusal(answer: SubscribeAnswer) -> Option<(&'static str, &'static str)> {
+    match answer {
+        SubscribeAnswer::Granted(_) => None,
+        SubscribeAnswer::NotAuthorized => {
+            Some(("NOT_YOUR_TOPIC", "a device hears only control and errors under device/{its own id}/"))
+        }
+        SubscribeAnswer::FilterInvalid => Some(("INVALID_FILTER", "no topic filter")),
+        SubscribeAnswer::SharedNotSupported => {
+            Some(("SHARED_FILTER", "a device's topics have one reader: no $share/"))
+        }
+        SubscribeAnswer::QuotaExceeded => {
+            Some(("TOO_MANY_FILTERS", "the connection has as many filters as are kept"))
+        }
+    }
+}
+
 impl Session {
     pub(super) fn on_subscribe(&mut self, packet_id: u16, entries: &[SubEntry]) {
         let Phase::Open(device) = &self.phase else { return self.fail(MqttError::ProtocolError) };
@@ -74,16 +92,19 @@ impl Session {
                     let text = entry.topic_filter().to_owned();
                     self.subscriptions.add(Filter { text, qos, control, errors })
                 }
-                FilterVerdict::NotYours => {
-                    self.outputs.push(Output::Refused("NOT_YOUR_TOPIC"));
-                    SubscribeAnswer::NotAuthorized
-                }
+                FilterVerdict::NotYours => SubscribeAnswer::NotAuthorized,
                 FilterVerdict::Invalid => SubscribeAnswer::FilterInvalid,
                 FilterVerdict::Shared => SubscribeAnswer::SharedNotSupported,
             };
             answers.push(answer);
         }
         self.send(reply::suback(self.version(), packet_id, &answers));
+        for (entry, answer) in entries.iter().zip(answers) {
+            let Some((code, message)) = refusal(answer) else { continue };
+            self.outputs.push(Output::Refused(code));
+            let fault = Fault { code, field: "topicFilter".to_owned(), message: message.to_owned() };
+            self.report(&publish::quoted(entry.topic_filter()), Some(packet_id), &[fault]);
+        }
     }
 
     pub(super) fn on_unsubscribe<'a>(&mut self, packet_id: u16, filters: impl Iterator<Item = &'a str>) {

@@ -80,6 +80,7 @@ fn what_is_no_connect_is_closed_with_the_reason_there_is() {
     let mut twice = connect(Version::V5_0, "pv-01", "secret", 60);
     twice[9] |= 1; // connect flags: the reserved bit
     let huge_connect = [&[0x10, 0xFF, 0xFF, 0x03][..], b"\0\x04MQTT\x05"].concat();
+    let huge_old_connect = [&[0x10, 0xFF, 0xFF, 0x03][..], b"\0\x04MQTT\x04"].concat();
     use CloseReason::*;
     for (bytes, why, said) in [
         (publish, Malformed, &[][..]),
@@ -88,7 +89,8 @@ fn what_is_no_connect_is_closed_with_the_reason_there_is() {
         (vec![0x16, 0x03, 0x01, 0x02, 0x00], Malformed, &[]), // a TLS hello
         (vec![0; 64], Malformed, &[]),
         (vec![0x10, 0x80, 0x80, 0x80, 0x80], Malformed, &[]),
-        (huge_connect, PacketTooLarge, &[]),
+        (huge_connect, PacketTooLarge, &["CONNACK 0x95"]),
+        (huge_old_connect, PacketTooLarge, &[]),
         (twice, Malformed, &[]),
         (packet(0x10, b"\0\x04MQTT\x06\x02\0\x3C\0\x01c"), UnsupportedVersion, &["CONNACK 0x01"]),
         (packet(0x10, b"\0\x06MQIsdp\x03\x02\0\x3C\0\x01c"), UnsupportedVersion, &["CONNACK 0x01"]),
@@ -108,6 +110,39 @@ fn a_connect_in_pieces_is_a_connect() {
         assert!(it.send(&[*byte]).is_empty());
     }
     assert!(matches!(it.send(&bytes[bytes.len() - 1..])[..], [Output::Authenticate { .. }]));
+}
+
+#[test]
+fn a_connect_too_large_is_read_until_it_says_how_to_answer() {
+    let mut it = Conversation::new();
+    assert!(it.send(&[0x10, 0xFF, 0xFF, 0x03]).is_empty());
+    assert!(it.send(b"\0\x04MQTT").is_empty());
+    assert_eq!(closes(&it.send(b"\x05")), Some(CloseReason::PacketTooLarge));
+    assert_eq!(it.said(), ["CONNACK 0x95"]);
+}
+
+#[test]
+fn a_client_without_a_place_is_told_so_before_anything_is_asked_of_it() {
+    for (version, code) in [(Version::V3_1_1, "CONNACK 0x03"), (Version::V5_0, "CONNACK 0x97")] {
+        let mut it = Conversation::with(SessionOptions { has_place: false, ..options() });
+        let outputs = it.send(&connect(version, "pv-01", "secret", 60));
+        assert!(!outputs.iter().any(|o| matches!(o, Output::Authenticate { .. })));
+        assert_eq!(closes(&outputs), Some(CloseReason::TooManyConnections));
+        assert_eq!(it.said(), [code]);
+    }
+}
+
+#[test]
+fn a_refusal_is_in_words_unless_the_client_has_no_room_for_them() {
+    for (props, has_words) in [(vec![], true), (vec![MaximumPacketSize::new(10).unwrap().into()], false)] {
+        let mut it = Conversation::new();
+        it.send(&connect_v5("pv-01", "guess", 60, props));
+        it.handle(Input::Authenticated(None));
+        let bytes = it.session.buffers().1.split();
+        assert_eq!(bytes[3], 0x86);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        assert_eq!(text.contains("no such device with this secret"), has_words, "{text}");
+    }
 }
 
 #[test]
@@ -165,6 +200,7 @@ fn a_client_that_reads_nothing_is_closed() {
 fn a_connection_taken_over_or_shut_down_is_told_where_the_protocol_can() {
     for (input, why, code) in [
         (Input::TakenOver, CloseReason::TakenOver, "DISCONNECT 0x8e"),
+        (Input::SecretReplaced, CloseReason::SecretReplaced, "DISCONNECT 0x98"),
         (Input::Shutdown, CloseReason::Shutdown, "DISCONNECT 0x8b"),
     ] {
         let mut it = Conversation::open(Version::V5_0);
@@ -207,6 +243,29 @@ fn a_will_on_the_devices_own_topic_is_published_unless_it_said_goodbye() {
     assert_eq!(will(&it.handle(Input::PeerClosed)), Some(Channel::Event));
     let mut it = with_will("device/pv-01/event");
     assert_eq!(will(&it.send(&[0xE0, 0])), None);
-    let mut it = with_will("device/other/event");
-    assert_eq!(will(&it.handle(Input::PeerClosed)), None);
+    let mut it = with_will("device/pv-01/event");
+    assert_eq!(will(&it.handle(Input::SecretReplaced)), None, "it may be another's");
+}
+
+#[test]
+fn a_will_on_any_other_topic_is_refused_with_its_connect() {
+    for (topic, counted) in [("device/other/event", "NOT_YOUR_DEVICE"), ("lobby/gone", "UNKNOWN_TOPIC")] {
+        let old = v3::Connect::builder().client_id("c").unwrap().clean_session(true);
+        let old = old.will_message(topic, b"gone", Qos::AtLeastOnce, false).unwrap();
+        let old = old.user_name("pv-01").unwrap().password(b"secret").unwrap().build().unwrap();
+        let new = v5::Connect::builder().client_id("c").unwrap().clean_start(true);
+        let new = new.will_message(topic, b"gone", Qos::AtLeastOnce, false).unwrap();
+        let new = new.user_name("pv-01").unwrap().password(b"secret").unwrap().build().unwrap();
+        for (bytes, code) in
+            [(old.to_continuous_buffer(), "CONNACK 0x05"), (new.to_continuous_buffer(), "CONNACK 0x90")]
+        {
+            let mut it = Conversation::new();
+            it.send(&bytes);
+            let outputs = it.handle(Input::Authenticated(Some("pv-01".parse().unwrap())));
+            assert_eq!(refused_codes(&outputs), [counted]);
+            assert_eq!(closes(&outputs), Some(CloseReason::BadWill));
+            assert!(!outputs.iter().any(|o| matches!(o, Output::Opened(_))));
+            assert_eq!(it.said(), [code]);
+        }
+    }
 }

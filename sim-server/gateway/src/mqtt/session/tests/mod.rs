@@ -19,6 +19,7 @@ pub(super) fn options() -> SessionOptions {
         max_keep_alive: 600 * SECOND,
         write_stalled_after: 20 * SECOND,
         max_outgoing_bytes: 16 * 1024,
+        has_place: true,
     }
 }
 
@@ -30,7 +31,11 @@ pub(super) struct Conversation {
 
 impl Conversation {
     pub(super) fn new() -> Self {
-        Self { session: Session::new(options(), Duration::ZERO), now: Duration::ZERO }
+        Self::with(options())
+    }
+
+    pub(super) fn with(options: SessionOptions) -> Self {
+        Self { session: Session::new(options, Duration::ZERO), now: Duration::ZERO }
     }
 
     /// A device that is connected and has heard so.
@@ -76,6 +81,11 @@ pub(super) fn kept() -> Verdict {
 
 pub(super) fn closes(outputs: &[Output]) -> Option<CloseReason> {
     outputs.iter().find_map(|o| if let Output::Close { why, .. } = o { Some(*why) } else { None })
+}
+
+/// The codes counted.
+pub(super) fn refused_codes(outputs: &[Output]) -> Vec<&'static str> {
+    outputs.iter().filter_map(|o| if let Output::Refused(code) = o { Some(*code) } else { None }).collect()
 }
 
 pub(super) fn published(outputs: &[Output]) -> Vec<(Channel, String)> {

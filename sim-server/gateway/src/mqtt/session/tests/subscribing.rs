@@ -12,11 +12,20 @@ fn filters_are_granted_one_by_one() {
         ("$share/g/device/pv-01/control", Qos::AtMostOnce),
     ];
     let mut it = Conversation::open(Version::V5_0);
-    it.send(&subscribe(Version::V5_0, 5, &filters));
-    assert_eq!(it.said(), ["SUBACK 5 [01, 00, 87, 87, 87, 8f, 9e]"]);
+    let outputs = it.send(&subscribe(Version::V5_0, 5, &filters));
+    assert_eq!(it.said()[0], "SUBACK 5 [01, 00, 87, 87, 87, 8f, 9e]");
+    let counted = ["NOT_YOUR_TOPIC", "NOT_YOUR_TOPIC", "NOT_YOUR_TOPIC", "INVALID_FILTER", "SHARED_FILTER"];
+    assert_eq!(refused_codes(&outputs), counted);
     let mut it = Conversation::open(Version::V3_1_1);
     it.send(&subscribe(Version::V3_1_1, 5, &filters));
-    assert_eq!(it.said(), ["SUBACK 5 [01, 00, 80, 80, 80, 80, 80]"]);
+    let said = it.said();
+    assert_eq!(said[0], "SUBACK 5 [01, 00, 80, 80, 80, 80, 80]");
+    // What a 3.1.1 SUBACK cannot say.
+    for (report, (code, (filter, _))) in said[1..].iter().zip(counted.iter().zip(&filters[2..])) {
+        assert!(report.contains(&format!(r#"{{"topic":"{filter}","packetId":5"#)), "{report}");
+        assert!(report.contains(code), "{report}");
+    }
+    assert_eq!(said.len(), 6);
 }
 
 #[test]
@@ -44,7 +53,8 @@ fn filters_have_a_limit() {
     let mut it = Conversation::open(Version::V5_0);
     let names: Vec<String> = (0..20).map(|n| format!("device/pv-01/{n}/#")).collect();
     let filters: Vec<_> = names.iter().map(|name| (name.as_str(), Qos::AtMostOnce)).collect();
-    it.send(&subscribe(Version::V5_0, 1, &filters));
+    let outputs = it.send(&subscribe(Version::V5_0, 1, &filters));
+    assert_eq!(refused_codes(&outputs), ["TOO_MANY_FILTERS"; 4]);
     let said = it.said();
     assert!(said[0].ends_with("00, 97, 97, 97, 97]"), "{said:?}");
 }
