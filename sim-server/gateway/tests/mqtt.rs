@@ -214,6 +214,9 @@ async fn a_device_speaks_and_hears_only_for_itself() {
         );
     }
     assert_eq!(answers, [SubscribeReasonCode::Success(QoS::AtLeastOnce), SubscribeReasonCode::Failure]);
+    let (_, report) = v4_published(&mut events).await;
+    assert_eq!(report["topic"], "device/bess-1/control", "what a 3.1.1 SUBACK cannot say");
+    assert_eq!(report["errors"][0]["code"], "NOT_YOUR_TOPIC");
     client.publish("device/bess-1/data", QoS::AtLeastOnce, false, stolen).await.unwrap();
     let (topic, report) = v4_published(&mut events).await;
     assert_eq!((topic.as_str(), &report["topic"]), ("device/bess-2/errors", &json!("device/bess-1/data")));
