@@ -243,7 +243,7 @@ fn mipmapped(width: usize, height: usize, base: Vec<LinearRgba>) -> Image {
         size,
         TextureDimension::D2,
         TextureFormat::Rgba8UnormSrgb,
-        RenderAssetUsages::RENDER_WORLD,
+        RenderAssetUsages::default(),
     );
     image.texture_descriptor.mip_level_count = levels;
     image.data = Some(data);
