@@ -243,7 +243,7 @@ fn mipmapped(width: usize, height: usize, base: Vec<LinearRgba>) -> Image {
         size,
         TextureDimension::D2,
         TextureFormat::Rgba8UnormSrgb,
-        RenderAssetUsages::default(),
+        RenderAssetUsages::RENDER_WORLD,
     );
     image.texture_descriptor.mip_level_count = levels;
     image.data = Some(data);
