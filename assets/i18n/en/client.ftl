@@ -127,3 +127,18 @@ notice-plan-done = A new plan is made
 notice-command-done = Command submitted
 notice-failed = Did not work: { $reason }
 notice-busy = The link is busy, try again shortly
+
+## world
+view-light-of = Light of { $time }
+view-flying = Flying · V to return
+view-north = N
+legend-title = Width shows power
+legend-to-loads = towards loads
+legend-to-grid = surplus towards the grid
+sign-storage = Storage
+sign-chargers = Chargers
+sign-turbine = Turbine
+sign-stack = Stack
+card-planned-now = Planned now
+card-devices = { $n } devices
+card-some-offline = { $n } offline

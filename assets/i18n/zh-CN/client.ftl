@@ -127,3 +127,18 @@ notice-plan-done = 已生成新计划
 notice-command-done = 指令已提交
 notice-failed = 未成功：{ $reason }
 notice-busy = 连接繁忙，请稍后再试
+
+## world
+view-light-of = 光照时刻 { $time }
+view-flying = 飞行中 · 按 V 返回
+view-north = 北
+legend-title = 线宽表示功率
+legend-to-loads = 流向负荷
+legend-to-grid = 余电流向电网
+sign-storage = 储能
+sign-chargers = 充电桩
+sign-turbine = 风机
+sign-stack = 烟囱
+card-planned-now = 当前计划
+card-devices = { $n } 台设备
+card-some-offline = { $n } 台离线

@@ -7,11 +7,16 @@ pub mod overlay;
 pub mod theme;
 
 use crate::{
-    camera::{FreeRect, PictureTarget},
+    camera::{Eye, FreeRect, ParkCamera, PictureTarget},
     i18n::I18n,
     model::{ParkModel, Selection, selection::Thing},
     net::{Asked, Notice},
     panels::{self, login::LoginForm},
+    world::{
+        flow_lines::Flows,
+        landmarks::{Landmark, landmarks},
+        sunlight::SunClock,
+    },
 };
 use bevy::{
     camera::{CameraOutputMode, ClearColorConfig, visibility::RenderLayers},
@@ -110,6 +115,13 @@ pub struct View<'a> {
     pub selection: &'a Selection,
 }
 
+/// The landmarks of the scene of a version.
+#[derive(Default)]
+struct KnownLandmarks {
+    version: u64,
+    all: Vec<Landmark>,
+}
+
 #[expect(clippy::too_many_arguments, reason = "all that the panels read meets here")]
 fn shell(
     mut contexts: EguiContexts,
@@ -119,7 +131,9 @@ fn shell(
     mut state: ResMut<UiState>,
     mut queue: ResMut<UiQueue>,
     mut free: ResMut<FreeRect>,
-    camera: Single<(&Camera, &GlobalTransform), With<crate::camera::ParkCamera>>,
+    camera: Single<(&Camera, &GlobalTransform), With<ParkCamera>>,
+    (eye, flows, sun): (Res<Eye>, Option<Res<Flows>>, Res<SunClock>),
+    mut known: Local<KnownLandmarks>,
 ) -> Result {
     let ctx = contexts.ctx_mut()?.clone();
     if !state.styled {
@@ -144,7 +158,20 @@ fn shell(
     if *free != wanted {
         *free = wanted;
     }
-    overlay::overlay_ui(&mut root, rect, &view, *camera);
+    if known.version != model.scene_version {
+        known.version = model.scene_version;
+        known.all = model.scene.as_deref().map(landmarks).unwrap_or_default();
+    }
+    let (camera, transform) = *camera;
+    let seen = overlay::Seen {
+        camera,
+        transform,
+        eye: &eye,
+        flows: flows.as_deref(),
+        landmarks: &known.all,
+        light_of: sun.fixed,
+    };
+    overlay::overlay_ui(&mut root, rect, &view, &seen);
     Ok(())
 }
 
