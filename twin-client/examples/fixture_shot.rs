@@ -50,6 +50,7 @@ fn main() {
     }
     let zone = jiff::tz::TimeZone::get(&scene.park.time_zone).expect("zone");
     model.curve = Some(fixture::curve(now, now.start_of_day(&zone)));
+    model.tracking = Some(fixture::tracking(now));
     model.link = LinkState::Live;
     if let Some(wanted) = option("--select") {
         let index = model.scene.as_ref().and_then(|s| s.device_index(&wanted.parse().expect("id")));

@@ -87,7 +87,6 @@ band-valley = Valley
 carbon-title = Carbon clock
 carbon-now = Emitting now
 carbon-now-hint = Present grid import × emission factor
-carbon-today = Today
 carbon-forecast = hatched: forecast
 carbon-location-based = location-based
 carbon-market-based = market-based

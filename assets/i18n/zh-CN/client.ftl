@@ -87,7 +87,6 @@ band-valley = 低谷
 carbon-title = 碳时钟
 carbon-now = 当前排放
 carbon-now-hint = 当前购电功率 × 排放因子
-carbon-today = 今日排放
 carbon-forecast = 斜线为预测
 carbon-location-based = 基于位置
 carbon-market-based = 基于市场

@@ -6,7 +6,9 @@ use crate::{
     model::{ParkModel, selection::Thing},
     ui::{commands::UiCommand, format, theme},
 };
-use egui::{Align, Align2, Button, Color32, FontId, Label, Layout, Pos2, RichText, Sense, Shape, Stroke, Ui, vec2};
+use egui::{
+    Align, Align2, Button, Color32, FontId, Label, Layout, Pos2, RichText, Sense, Shape, Stroke, Ui, vec2,
+};
 use shared::alarm::{Alarm, Severity};
 
 const ROW_HEIGHT: f32 = 46.0;
@@ -103,7 +105,12 @@ fn row(ui: &mut Ui, model: &ParkModel, i18n: &I18n, alarm: &Alarm, out: &mut Vec
             let text = RichText::new(i18n.text(&alarm.text)).size(12.5);
             ui.add(Label::new(text.color(if acknowledged { theme::WEAK } else { theme::TEXT })).truncate());
         });
-        ui.add(Label::new(RichText::new(when_and_where(model, i18n, alarm, &name)).size(11.0).color(theme::WEAK)).truncate());
+        ui.add(
+            Label::new(
+                RichText::new(when_and_where(model, i18n, alarm, &name)).size(11.0).color(theme::WEAK),
+            )
+            .truncate(),
+        );
     });
     let response = response.on_hover_ui(|ui| {
         ui.set_max_width(300.0);

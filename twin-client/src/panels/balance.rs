@@ -138,6 +138,7 @@ pub fn balance_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, _out: &mut Vec<Ui
 }
 
 fn side(ui: &mut Ui, i18n: &I18n, heading: &str, terms: &[Term], total: f64) {
+    ui.spacing_mut().item_spacing.y = 3.0;
     ui.horizontal(|ui| {
         ui.label(RichText::new(heading).size(11.5).color(theme::WEAK));
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
@@ -150,18 +151,22 @@ fn side(ui: &mut Ui, i18n: &I18n, heading: &str, terms: &[Term], total: f64) {
     rows(ui, i18n, terms);
 }
 
+/// Room for the tallest text in a row, so that both halves stand on one line.
+const ROW_HEIGHT: f32 = 18.0;
+
 /// Two columns of what is not zero.
 fn rows(ui: &mut Ui, i18n: &I18n, terms: &[Term]) {
     let shown: Vec<&Term> = terms.iter().filter(|t| t.amount >= 0.05).collect();
     let width = (ui.available_width() - 12.0) / 2.0;
     for pair in shown.chunks(2) {
         ui.horizontal(|ui| {
-            ui.spacing_mut().item_spacing.x = 6.0;
+            ui.spacing_mut().item_spacing.x = 12.0;
             for term in pair {
                 ui.allocate_ui_with_layout(
-                    egui::vec2(width, 16.0),
+                    egui::vec2(width, ROW_HEIGHT),
                     egui::Layout::left_to_right(egui::Align::Center),
                     |ui| {
+                        ui.spacing_mut().item_spacing.x = 6.0;
                         ui.set_min_width(width);
                         parts::chip(ui, term.flow.colour());
                         ui.label(RichText::new(term.flow.name(i18n)).size(12.0).color(theme::WEAK));

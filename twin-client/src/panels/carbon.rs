@@ -57,11 +57,7 @@ pub fn carbon_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, _out: &mut Vec<UiC
                     let (rate, unit) = format::mass(energy.emission_rate_kg_per_h);
                     parts::tile(ui, &i18n.t("carbon-now"), &rate, &format!("{unit}/h"))
                         .on_hover_text(i18n.t("carbon-now-hint"));
-                    ui.add_space(2.0);
-                    let (value, unit) = format::mass(energy.today.emissions_kg);
-                    parts::tile(ui, &i18n.t("carbon-today"), &value, unit)
-                        .on_hover_text(i18n.t("today-emissions-hint"));
-                    ui.add_space(4.0);
+                    ui.add_space(6.0);
                     scale(ui, &ring, i18n);
                 });
             });
@@ -107,10 +103,10 @@ fn range(ring: &[Option<(f64, bool)>]) -> (f64, f64) {
 }
 
 fn clock(ui: &mut Ui, model: &ParkModel, ring: &[Option<(f64, bool)>; QUARTERS], now_factor: f64) {
-    let size = 126.0;
+    let size = 108.0;
     let (rect, _) = ui.allocate_exact_size(vec2(size, size), Sense::hover());
     let centre = rect.center();
-    let (outer, inner) = (size / 2.0 - 9.0, size / 2.0 - 24.0);
+    let (outer, inner) = (size / 2.0 - 9.0, size / 2.0 - 22.0);
     let painter = ui.painter();
     let (low, high) = range(ring);
     let point = |angle: f32, radius: f32| centre + vec2(angle.sin(), -angle.cos()) * radius;
@@ -144,7 +140,7 @@ fn clock(ui: &mut Ui, model: &ParkModel, ring: &[Option<(f64, bool)>; QUARTERS],
         painter,
         centre - vec2(0.0, 6.0),
         &format::grouped(now_factor * 1_000.0, 0),
-        22.0,
+        20.0,
         theme::TEXT,
     );
     parts::centred(painter, centre + vec2(0.0, 13.0), "g/kWh", 10.5, theme::WEAK);

@@ -11,6 +11,8 @@ use egui::{Frame, Id, Margin, Panel, ScrollArea, Ui};
 /// Heights of the plot that gives way: a plot lower than this says nothing, a higher one nothing more.
 const PLOT_MIN: f32 = 84.0;
 const PLOT_MAX: f32 = 260.0;
+/// A right column lower than this says less, so that all of it is in sight: a laptop's 720 lines.
+const ROOMY: f32 = 540.0;
 /// The most of the right column that alarms take.
 const ALARMS_SHARE: f32 = 0.38;
 
@@ -72,11 +74,14 @@ pub fn right_ui(
                 building::building_ui(ui, model, i18n, index, out);
             });
         }
-        None => column(ui, "right", |ui, height| {
-            plan::plan_ui(ui, model, i18n, height, out);
-            storage::storage_ui(ui, model, i18n, out);
-            tariff::tariff_ui(ui, model, i18n, out);
-        }),
+        None => {
+            let roomy = ui.available_height() >= ROOMY;
+            column(ui, "right", |ui, height| {
+                plan::plan_ui(ui, model, i18n, height, out);
+                storage::storage_ui(ui, model, i18n, roomy, out);
+                tariff::tariff_ui(ui, model, i18n, roomy, out);
+            });
+        }
     }
 }
 
@@ -86,9 +91,12 @@ mod tests {
 
     #[test]
     fn the_plot_takes_what_the_rest_of_the_column_leaves_within_reason() {
-        for (room, rest, height) in
-            [(800.0, Some(600.5), 199.0), (600.0, Some(590.0), PLOT_MIN), (2_000.0, Some(500.0), PLOT_MAX), (700.0, None, PLOT_MIN)]
-        {
+        for (room, rest, height) in [
+            (800.0, Some(600.5), 199.0),
+            (600.0, Some(590.0), PLOT_MIN),
+            (2_000.0, Some(500.0), PLOT_MAX),
+            (700.0, None, PLOT_MIN),
+        ] {
             assert_eq!(plot_height(room, rest), height);
         }
     }

@@ -73,7 +73,12 @@ pub fn power_range(thing: &ThingModel, rating: &Rating) -> Option<(f64, f64)> {
     (low < high).then_some((low, high))
 }
 
-fn request(model: &ParkModel, device: &Device, index: u32, power: Option<(f64, u32)>) -> Option<CommandRequest> {
+fn request(
+    model: &ParkModel,
+    device: &Device,
+    index: u32,
+    power: Option<(f64, u32)>,
+) -> Option<CommandRequest> {
     let mut parameters = serde_json::Map::new();
     if let Some((kw, minutes)) = power {
         parameters.insert("power".into(), kw.into());
@@ -102,16 +107,21 @@ pub fn control_ui(
     let Some(thing) = scene.scene.model_of(device) else { return };
     let Some(range) = power_range(thing, &device.rating) else { return };
     form.turn_to(index, range, model.value(index, "power").map(|v| v.value));
-    parts::card(ui, &i18n.t("control-title"), |_| {}, |ui| {
-        let next = match &form.stage {
-            Stage::Editing => editing(ui, model, i18n, (device, thing, index), range, form),
-            Stage::Confirming(wanted) => confirming(ui, model, i18n, device, wanted, out),
-            Stage::Asked { id, refused } => asked(ui, model, i18n, id, refused.as_deref()),
-        };
-        if let Some(next) = next {
-            form.stage = next;
-        }
-    });
+    parts::card(
+        ui,
+        &i18n.t("control-title"),
+        |_| {},
+        |ui| {
+            let next = match &form.stage {
+                Stage::Editing => editing(ui, model, i18n, (device, thing, index), range, form),
+                Stage::Confirming(wanted) => confirming(ui, model, i18n, device, wanted, out),
+                Stage::Asked { id, refused } => asked(ui, model, i18n, id, refused.as_deref()),
+            };
+            if let Some(next) = next {
+                form.stage = next;
+            }
+        },
+    );
 }
 
 fn editing(
@@ -138,8 +148,7 @@ fn editing(
             ui.end_row();
         });
     });
-    if let Some(power) =
-        thing.command(SET_POWER).and_then(|c| c.parameters.iter().find(|p| p.key == "power"))
+    if let Some(power) = thing.command(SET_POWER).and_then(|c| c.parameters.iter().find(|p| p.key == "power"))
     {
         ui.label(RichText::new(i18n.text(&power.text)).size(11.0).color(theme::WEAK));
     }
@@ -214,7 +223,7 @@ fn asked(
     let update = model.commands.iter().find(|c| &c.command_id == id);
     let (text, colour) = match (update, refused) {
         (Some(update), _) => {
-            let reason = update.reason.as_deref().map_or(String::new(), |r| format!("：{r}"));
+            let reason = update.reason.as_deref().map_or(String::new(), |r| format!(": {r}"));
             let colour = match update.status {
                 CommandStatus::Acknowledged => theme::ACCENT,
                 CommandStatus::Rejected | CommandStatus::Expired => theme::severity(Severity::Major),

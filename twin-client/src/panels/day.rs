@@ -3,7 +3,10 @@
 //! Pure functions of their key, behind egui's frame cache.
 
 use crate::model::{ParkModel, SceneIndex};
-use egui::{Ui, cache::{ComputerMut, FrameCache}};
+use egui::{
+    Ui,
+    cache::{ComputerMut, FrameCache},
+};
 use shared::{
     tariff::Band,
     thing_model::Role,
@@ -74,10 +77,7 @@ struct StorageDevices;
 impl ComputerMut<SceneKey<'_>, Arc<[u32]>> for StorageDevices {
     fn compute(&mut self, key: SceneKey<'_>) -> Arc<[u32]> {
         let devices = key.scene.scene.devices.iter().enumerate();
-        devices
-            .filter(|(_, d)| key.scene.scene.role_of(d) == Role::Storage)
-            .map(|(i, _)| i as u32)
-            .collect()
+        devices.filter(|(_, d)| key.scene.scene.role_of(d) == Role::Storage).map(|(i, _)| i as u32).collect()
     }
 }
 

@@ -271,14 +271,16 @@ fn chart(
             plots::small_axes(ui);
             let (now, shown) = (clock.hours(model.now), i18n.text(&measurement.name).to_owned());
             let decimals = usize::from(measurement.decimals.min(1));
-            plots::time_plot("hour", 116.0, &clock, 0.25, &measurement.unit)
+            plots::time_plot(ui, "hour", 116.0, &clock, 0.25, &measurement.unit)
                 .include_x(now - 1.0)
                 .include_x(now)
                 .custom_y_axes(vec![plots::small_y_axis(decimals)])
                 .show(ui, |plot| {
                     for run in runs {
                         if let [lone] = run[..] {
-                            plot.points(egui_plot::Points::new(&shown, vec![lone]).radius(1.5).color(theme::ACCENT));
+                            plot.points(
+                                egui_plot::Points::new(&shown, vec![lone]).radius(1.5).color(theme::ACCENT),
+                            );
                         } else {
                             plot.line(Line::new(&shown, run).color(theme::ACCENT).width(1.5));
                         }
@@ -311,7 +313,7 @@ fn planned(ui: &mut Ui, model: &ParkModel, i18n: &I18n, scene: &SceneIndex, devi
             let runs = plots::stairs(&clock, plan.start, plan.step_s, steps);
             plots::small_axes(ui);
             let name = i18n.t("plan-planned");
-            plots::time_plot("device-plan", 84.0, &clock, 6.0, "kW").include_y(0.0).show(ui, |plot| {
+            plots::time_plot(ui, "device-plan", 84.0, &clock, 6.0, "kW").include_y(0.0).show(ui, |plot| {
                 plots::now_line(plot, now);
                 plots::dashed(plot, &name, theme::TEXT, runs);
             });
@@ -351,6 +353,10 @@ mod tests {
             [(0, 1.0), (minute, 2.0), (4 * minute, 3.0), (9 * minute, 4.0), (9 * minute + 5, f64::NAN)];
         let runs = segments(&points, Timestamp(0), &clock);
         assert_eq!(runs.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 1]);
-        assert_eq!(segments(&points, Timestamp(1), &clock)[0].len(), 1, "what is older than the hour is gone");
+        assert_eq!(
+            segments(&points, Timestamp(1), &clock)[0].len(),
+            1,
+            "what is older than the hour is gone"
+        );
     }
 }

@@ -50,17 +50,17 @@ pub fn notices_ui<'a>(ui: &mut Ui, i18n: &I18n, notices: impl Iterator<Item = &'
     if lines.is_empty() {
         return;
     }
-    egui::Area::new("notices".into()).anchor(Align2::CENTER_BOTTOM, vec2(0.0, -24.0)).interactable(false).show(
-        ui.ctx(),
-        |ui| {
+    egui::Area::new("notices".into())
+        .anchor(Align2::CENTER_BOTTOM, vec2(0.0, -24.0))
+        .interactable(false)
+        .show(ui.ctx(), |ui| {
             for (line, bad) in lines {
                 let colour = if bad { theme::severity(Severity::Major) } else { theme::ACCENT };
                 theme::card().stroke(Stroke::new(1.0, colour)).show(ui, |ui| {
                     ui.label(RichText::new(line).size(13.0));
                 });
             }
-        },
-    );
+        });
 }
 
 #[cfg(test)]

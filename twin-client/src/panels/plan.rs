@@ -21,7 +21,7 @@ use shared::{
 /// Hours of the axis before and after now.
 const BEHIND: f64 = 12.0;
 const AHEAD: f64 = 24.0;
-const STORAGE_HEIGHT: f32 = 62.0;
+const STORAGE_HEIGHT: f32 = 76.0;
 
 /// What dispatch changes against leaving everything to itself, in whole yuan as shown.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -175,28 +175,31 @@ fn chart(ui: &mut Ui, model: &ParkModel, i18n: &I18n, scene: &SceneIndex, plan: 
         &plan.storage_kw,
     );
     let (import, battery) = (theme::colour(theme::GRID), theme::colour(theme::STORAGE));
+    let (grid_name, storage_name) = (i18n.t("curves-grid"), i18n.t("curves-storage"));
     let (actual, planned) = (i18n.t("plan-actual"), i18n.t("plan-planned"));
-    plots::small_axes(ui);
     plots::line_legend(
         ui,
         &[
-            (Stroked::Solid, import, &format!("{} · {actual}", i18n.t("curves-grid"))),
-            (Stroked::Dashed, import, &format!("{} · {planned}", i18n.t("curves-grid"))),
-            (Stroked::Solid, battery, &format!("{} · {actual}", i18n.t("curves-storage"))),
-            (Stroked::Dashed, battery, &format!("{} · {planned}", i18n.t("curves-storage"))),
+            (Stroked::Solid, import, &grid_name),
+            (Stroked::Solid, battery, &storage_name),
+            (Stroked::Solid, theme::WEAK, &actual),
+            (Stroked::Dashed, theme::WEAK, &planned),
         ],
     );
-    let names = [i18n.t("plan-actual").into_owned(), i18n.t("plan-planned").into_owned()];
-    let (upper, lower) = (names.clone(), names);
-    let plot = |id: &str, height: f32| {
-        plots::time_plot(id, height, &clock, 6.0, "kW").include_x(now - BEHIND).include_x(now + AHEAD)
-    };
+    let names = |of: &str| [format!("{of} · {actual}"), format!("{of} · {planned}")];
+    let (upper, lower) = (names(&grid_name), names(&storage_name));
+    plots::small_axes(ui);
     ui.spacing_mut().item_spacing.y = 0.0;
-    plot("plan-grid", height).show_axes([false, true]).show(ui, |plot| {
+    let axis = |ui: &Ui, id: &str, height: f32| {
+        let plot = plots::time_plot(ui, id, height, &clock, 6.0, "kW");
+        plot.include_x(now - BEHIND).include_x(now + AHEAD)
+    };
+    axis(ui, "plan-grid", height).show_axes([false, true]).show(ui, |plot| {
         ground(plot, now);
         lines(plot, &upper, import, grid, false);
     });
-    plot("plan-storage", STORAGE_HEIGHT).include_y(0.0).show(ui, |plot| {
+    ui.add_space(4.0);
+    axis(ui, "plan-storage", STORAGE_HEIGHT).include_y(0.0).show(ui, |plot| {
         ground(plot, now);
         lines(plot, &lower, battery, storage, true);
     });
@@ -209,7 +212,13 @@ fn ground(plot: &mut PlotUi<'_>, now: f64) {
     plots::now_line(plot, now);
 }
 
-fn lines(plot: &mut PlotUi<'_>, [actual, planned]: &[String; 2], colour: Color32, what: Compared, area: bool) {
+fn lines(
+    plot: &mut PlotUi<'_>,
+    [actual, planned]: &[String; 2],
+    colour: Color32,
+    what: Compared,
+    area: bool,
+) {
     let pale = colour.linear_multiply(0.75);
     plots::dashed(plot, planned, pale, what.planned_then);
     for (runs, name, shown, dashed) in

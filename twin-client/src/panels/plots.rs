@@ -69,8 +69,9 @@ pub fn within(runs: Vec<Vec<[f64; 2]>>, from: f64, to: f64) -> Vec<Vec<[f64; 2]>
         .collect()
 }
 
-/// Makes the axis labels of plots in this place small.
+/// Makes the axis labels of plots in this place small and quiet.
 pub fn small_axes(ui: &mut Ui) {
+    ui.visuals_mut().override_text_color = Some(theme::WEAK);
     ui.style_mut().text_styles.insert(egui::TextStyle::Body, egui::FontId::proportional(10.5));
 }
 
@@ -104,16 +105,18 @@ fn hour_marks(input: &GridInput, every: f64) -> Vec<GridMark> {
     let (from, to) = input.bounds;
     let first = (from / every).ceil() as i64;
     let last = (to / every).floor() as i64;
-    (first..=last.min(first + 60))
-        .map(|i| GridMark { value: i as f64 * every, step_size: every })
-        .collect()
+    (first..=last.min(first + 60)).map(|i| GridMark { value: i as f64 * every, step_size: every }).collect()
 }
 
+/// Half a label's width, left free on the right for the one at the axis's end.
+const END_LABEL: f32 = 14.0;
+
 /// A plot over time that only shows: no zoom, no drag, a label each `every` hours, and what the pointer is near.
-pub fn time_plot<'a>(id: &str, height: f32, clock: &Clock, every: f64, unit: &'a str) -> Plot<'a> {
+pub fn time_plot<'a>(ui: &Ui, id: &str, height: f32, clock: &Clock, every: f64, unit: &'a str) -> Plot<'a> {
     let (below, near) = (clock.clone(), clock.clone());
     Plot::new(id)
         .height(height)
+        .width(ui.available_width() - END_LABEL)
         .allow_drag(false)
         .allow_zoom(false)
         .allow_scroll(false)
@@ -172,7 +175,8 @@ pub fn line_legend(ui: &mut Ui, entries: &[(Stroked, Color32, &str)]) {
         ui.spacing_mut().item_spacing = vec2(4.0, 1.0);
         for (stroked, colour, name) in entries {
             let text = egui::WidgetText::from(egui::RichText::new(*name).size(11.0).color(theme::WEAK));
-            let galley = text.into_galley(ui, Some(egui::TextWrapMode::Extend), f32::INFINITY, egui::TextStyle::Body);
+            let galley =
+                text.into_galley(ui, Some(egui::TextWrapMode::Extend), f32::INFINITY, egui::TextStyle::Body);
             // One piece, so that a sample never parts from its name at a line's end.
             let (rect, _) = ui.allocate_exact_size(vec2(galley.size().x + 26.0, 14.0), egui::Sense::hover());
             let y = rect.center().y;

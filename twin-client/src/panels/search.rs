@@ -100,22 +100,24 @@ pub fn search_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, text: &str, out: &
             ui.label(RichText::new(i18n.t("search-nothing")).size(12.5).color(theme::WEAK));
         });
     }
-    Popup::from_response(&response).id(Id::new("search-hits")).open(!found.is_empty()).width(260.0).show(|ui| {
-        for (i, thing) in found.into_iter().enumerate() {
-            let (name, id) = name(scene, i18n, thing);
-            let row = ui.selectable_label(i == chosen, RichText::new(format!("{name}  ")).size(13.0));
-            ui.painter().text(
-                row.rect.right_center() - egui::vec2(6.0, 0.0),
-                egui::Align2::RIGHT_CENTER,
-                id,
-                egui::FontId::proportional(11.0),
-                theme::WEAK,
-            );
-            if row.clicked() {
-                out.extend([UiCommand::GoTo(thing), UiCommand::Search(String::new())]);
+    Popup::from_response(&response).id(Id::new("search-hits")).open(!found.is_empty()).width(260.0).show(
+        |ui| {
+            for (i, thing) in found.into_iter().enumerate() {
+                let (name, id) = name(scene, i18n, thing);
+                let row = ui.selectable_label(i == chosen, RichText::new(format!("{name}  ")).size(13.0));
+                ui.painter().text(
+                    row.rect.right_center() - egui::vec2(6.0, 0.0),
+                    egui::Align2::RIGHT_CENTER,
+                    id,
+                    egui::FontId::proportional(11.0),
+                    theme::WEAK,
+                );
+                if row.clicked() {
+                    out.extend([UiCommand::GoTo(thing), UiCommand::Search(String::new())]);
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ use shared::time::Timestamp;
 /// Containers listed one by one; a larger fleet is a number and a search away.
 const LISTED: usize = 6;
 
-pub fn storage_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, out: &mut Vec<UiCommand>) {
+/// `listed`: whether there is room for each container by itself.
+pub fn storage_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, listed: bool, out: &mut Vec<UiCommand>) {
     let title = i18n.t("storage-title");
     let (Some(energy), Some(scene)) = (&model.energy, &model.scene) else {
         parts::card(ui, &title, |_| {}, |ui| parts::nothing_yet(ui, &i18n.t("waiting-for-data")));
@@ -23,26 +24,28 @@ pub fn storage_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, out: &mut Vec<UiC
     };
     let colour = theme::colour(theme::STORAGE);
     let at = Some(Timestamp(energy.at.0 - energy.age_ms));
+    let (capacity, unit) = format::energy(energy.storage_capacity_kwh);
     parts::card(
         ui,
-        &title,
+        &format!("{title} · {capacity} {unit}"),
         |ui| parts::about(ui, model, i18n, &About { unit: "", provenance: energy.provenance, at }),
         |ui| {
             ui.horizontal(|ui| {
                 let percent = energy.state_of_charge.map_or("–".into(), |s| format::grouped(s * 100.0, 1));
                 parts::figure(ui, &percent, "%", 22.0);
-                let (stored, unit) = format::energy(energy.stored_kwh);
-                let (capacity, capacity_unit) = format::energy(energy.storage_capacity_kwh);
-                let stored = match energy.state_of_charge {
-                    Some(_) => format!("{stored} {unit} / {capacity} {capacity_unit}"),
-                    None => format!("– / {capacity} {capacity_unit}"),
-                };
-                ui.label(RichText::new(stored).size(11.5).color(theme::WEAK));
+                if energy.state_of_charge.is_some() {
+                    let (stored, unit) = format::energy(energy.stored_kwh);
+                    ui.label(RichText::new(format!("{stored} {unit}")).size(11.5).color(theme::WEAK));
+                }
                 ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                     ui.label(RichText::new(direction(i18n, energy.now.storage_kw)).size(13.0).color(colour));
                 });
             });
             let containers = day::storage_devices(ui, model, scene);
+            if !listed {
+                parts::level_bar(ui, energy.state_of_charge, colour, 6.0);
+                return;
+            }
             for &index in containers.iter().take(LISTED) {
                 container(ui, model, i18n, index, out);
             }

@@ -15,7 +15,8 @@ use shared::{
     time::{HOUR_MS, MINUTE_MS},
 };
 
-pub fn tariff_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, _out: &mut Vec<UiCommand>) {
+/// `legend`: whether there is room to name the bands' colours; hovering names them anyway.
+pub fn tariff_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, legend: bool, _out: &mut Vec<UiCommand>) {
     let title = i18n.t("tariff-title");
     let Some(scene) = &model.scene else {
         parts::card(ui, &title, |_| {}, |ui| parts::nothing_yet(ui, &i18n.t("waiting-for-data")));
@@ -43,14 +44,17 @@ pub fn tariff_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, _out: &mut Vec<UiC
                     ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                         let until = i18n.t1("tariff-until", "time", quarter_label(running.to));
                         ui.label(RichText::new(until).size(11.5).color(theme::WEAK));
-                        let name = RichText::new(band_name(i18n, running.band)).size(14.0).strong();
-                        ui.label(name.color(theme::band(running.band)));
+                        ui.label(RichText::new(band_name(i18n, running.band)).size(14.0).strong());
+                        parts::chip(ui, theme::band(running.band));
                     });
                 });
             }
             strip(ui, since_midnight, &runs, |band| {
                 format!("{} ¥{}/kWh", band_name(i18n, band), format::grouped(tariff.price_per_kwh(band), 4))
             });
+            if !legend {
+                return;
+            }
             parts::legend(
                 ui,
                 &[Band::Critical, Band::Peak, Band::Flat, Band::Valley]

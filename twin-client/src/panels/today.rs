@@ -39,14 +39,15 @@ pub fn today_figures_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, _out: &mut 
 fn tiles(ui: &mut Ui, energy: &EnergySummary, i18n: &I18n) {
     let today = &energy.today;
     let share = today.self_sufficiency.map_or("–".into(), |s| format::grouped(s * 100.0, 1));
+    let cost = format!("¥{}", format::grouped(today.cost_yuan, 0));
     let (mass, mass_unit) = format::mass(today.emissions_kg);
     let tiles: [(Cow<'_, str>, String, &str, Cow<'_, str>); 3] = [
         (i18n.t("today-self-sufficiency"), share, "%", i18n.t("today-self-sufficiency-hint")),
-        (i18n.t("today-cost"), format::grouped(today.cost_yuan, 0), "¥", i18n.t("today-cost-hint")),
+        (i18n.t("today-cost"), cost, "", i18n.t("today-cost-hint")),
         (i18n.t("today-emissions"), mass, mass_unit, i18n.t("today-emissions-hint")),
     ];
     let width = (ui.available_width() - 16.0) / 3.0;
-    ui.horizontal(|ui| {
+    ui.horizontal_top(|ui| {
         for (name, value, unit, hint) in tiles {
             ui.allocate_ui(vec2(width, 40.0), |ui| {
                 ui.set_min_width(width);
@@ -72,14 +73,14 @@ fn ledger(ui: &mut Ui, energy: &EnergySummary, i18n: &I18n) {
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 0.0;
             let half = |ui: &mut Ui, what: &dyn Fn(&mut Ui)| {
-                ui.allocate_ui_with_layout(vec2(width, 16.0), Layout::left_to_right(Align::Center), |ui| {
+                ui.allocate_ui_with_layout(vec2(width, 18.0), Layout::left_to_right(Align::Center), |ui| {
                     ui.set_width(width);
                     ui.spacing_mut().item_spacing.x = 5.0;
                     what(ui);
                 });
             };
             half(ui, left);
-            let (rect, _) = ui.allocate_exact_size(vec2(gap, 16.0), egui::Sense::hover());
+            let (rect, _) = ui.allocate_exact_size(vec2(gap, 18.0), egui::Sense::hover());
             parts::centred(ui.painter(), rect.center(), sign, 13.0, theme::WEAK);
             half(ui, right);
         });
@@ -105,7 +106,7 @@ fn ledger(ui: &mut Ui, energy: &EnergySummary, i18n: &I18n) {
         }
     };
     let block = ui.scope(|ui| {
-        ui.spacing_mut().item_spacing.y = 2.0;
+        ui.spacing_mut().item_spacing.y = 0.0;
         row(
             ui,
             &total(i18n.t("balance-supply"), sum(&supply)),
@@ -121,14 +122,8 @@ fn ledger(ui: &mut Ui, energy: &EnergySummary, i18n: &I18n) {
 
 /// The newest moment a curve says anything about.
 fn newest(curve: &EnergyCurve) -> Option<Timestamp> {
-    let columns = [
-        &curve.grid_kw,
-        &curve.pv_kw,
-        &curve.wind_kw,
-        &curve.storage_kw,
-        &curve.charging_kw,
-        &curve.load_kw,
-    ];
+    let columns =
+        [&curve.grid_kw, &curve.pv_kw, &curve.wind_kw, &curve.storage_kw, &curve.charging_kw, &curve.load_kw];
     let last = columns.iter().filter_map(|column| column.iter().rposition(Option::is_some)).max()?;
     Some(Timestamp(curve.start.0 + (last as i64 + 1) * i64::from(curve.step_s) * 1_000))
 }
@@ -214,16 +209,19 @@ fn plot(ui: &mut Ui, model: &ParkModel, i18n: &I18n, scene: &SceneIndex, height:
         .collect();
     plots::small_axes(ui);
     let forecast = i18n.t("curves-forecast");
-    plots::time_plot("today", height, &clock, 6.0, "kW").include_x(0.0).include_x(24.0).show(ui, |plot| {
-        plots::now_line(plot, now);
-        for (name, tone, runs) in measured {
-            plots::solid(plot, &i18n.t(name), theme::colour(tone), runs);
-        }
-        for (name, tone, runs) in planned {
-            let name = format!("{} · {forecast}", i18n.t(name));
-            plots::dashed(plot, &name, theme::colour(tone).linear_multiply(0.8), runs);
-        }
-    });
+    plots::time_plot(ui, "today", height, &clock, 6.0, "kW").include_x(0.0).include_x(24.0).show(
+        ui,
+        |plot| {
+            plots::now_line(plot, now);
+            for (name, tone, runs) in measured {
+                plots::solid(plot, &i18n.t(name), theme::colour(tone), runs);
+            }
+            for (name, tone, runs) in planned {
+                let name = format!("{} · {forecast}", i18n.t(name));
+                plots::dashed(plot, &name, theme::colour(tone).linear_multiply(0.8), runs);
+            }
+        },
+    );
 }
 
 #[cfg(test)]

@@ -121,5 +121,6 @@ pub fn lost_banner_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n) {
     let LinkState::Lost { since, reason } = &model.link else { return };
     let local_now = shared::time::Timestamp(model.now.0 - model.clock_offset_ms.unwrap_or(0));
     let text = format!("⚠ {} · {}", i18n.t("link-lost-banner"), format::age(i18n, local_now, *since));
-    ui.label(RichText::new(text).size(15.0).strong().color(Color32::WHITE)).on_hover_text(notices::reason(i18n, reason));
+    ui.label(RichText::new(text).size(15.0).strong().color(Color32::WHITE))
+        .on_hover_text(notices::reason(i18n, reason));
 }
