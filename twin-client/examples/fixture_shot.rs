@@ -57,6 +57,7 @@ fn main() -> ExitCode {
     }
     let zone = jiff::tz::TimeZone::get(&scene.park.time_zone).expect("zone");
     model.curve = Some(fixture::curve(now, now.start_of_day(&zone)));
+    model.tracking = Some(fixture::tracking(now));
     model.link = LinkState::Live;
     if args.iter().any(|a| a == "--no-link") {
         model.link = LinkState::Connecting;
