@@ -127,3 +127,20 @@ notice-plan-done = A new plan is made
 notice-command-done = Command submitted
 notice-failed = Did not work: { $reason }
 notice-busy = The link is busy, try again shortly
+
+## link
+fault-server-unreachable = The server cannot be reached
+fault-no-answer-in-time = No answer in time
+fault-nothing-heard = Nothing heard from the server
+fault-closed-by-the-server = The connection was closed
+fault-unreadable-answer = The server's answer does not read
+fault-server-busy = The server is busy, try again shortly
+fault-server-failed = The server failed
+fault-wrong-password = Wrong user name or password
+fault-too-many-attempts = Too many failed logins, wait a little
+fault-token-not-accepted = The token is not accepted (any more)
+fault-login-is-over = The login is over, please log in again
+fault-other-version = The server speaks another version
+fault-not-allowed = Your role does not allow this
+fault-not-logged-in = Not logged in
+fault-refused = The server refused

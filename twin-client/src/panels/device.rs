@@ -202,7 +202,7 @@ fn chart(ui: &mut Ui, model: &ParkModel, i18n: &I18n, device: &Device, measureme
                 return;
             };
             if let Some(error) = &hour.error {
-                parts::nothing_yet(ui, error);
+                parts::nothing_yet(ui, &i18n.fault(error));
                 return;
             }
             if !hour.arrived {

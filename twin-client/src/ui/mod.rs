@@ -214,13 +214,11 @@ fn notices(ui: &mut egui::Ui, view: &View, state: &mut UiState) {
     let mut lines: Vec<(String, bool)> = state
         .notices
         .iter()
-        .filter_map(|(notice, _)| match (&notice.error, notice.what) {
-            // The login window says it itself.
-            (_, Asked::Login) => None,
-            (Some(reason), _) => Some((i18n.t1("notice-failed", "reason", reason.as_str()), true)),
-            (None, Asked::Acknowledge) => Some((i18n.t("notice-acknowledge-done").into_owned(), false)),
-            (None, Asked::PlanNow) => Some((i18n.t("notice-plan-done").into_owned(), false)),
-            (None, Asked::Command) => Some((i18n.t("notice-command-done").into_owned(), false)),
+        .map(|(notice, _)| match (&notice.error, notice.what) {
+            (Some(reason), _) => (i18n.t1("notice-failed", "reason", i18n.fault(reason)), true),
+            (None, Asked::Acknowledge) => (i18n.t("notice-acknowledge-done").into_owned(), false),
+            (None, Asked::PlanNow) => (i18n.t("notice-plan-done").into_owned(), false),
+            (None, Asked::Command) => (i18n.t("notice-command-done").into_owned(), false),
         })
         .collect();
     if std::mem::take(&mut state.refused_asks) > 0 {
