@@ -12,7 +12,7 @@ use shared::{
 };
 use twin_client::{
     i18n::I18n,
-    model::{LinkState, ParkModel, Selection, selection::Thing},
+    model::{FaultKind, LinkState, ParkModel, Selection, selection::Thing},
     panels::search::hits,
     ui::{UiState, View, arrange, commands::UiCommand, fonts, theme},
 };
@@ -94,7 +94,8 @@ fn acknowledging_asks_for_the_most_pressing_alarm_first() {
 #[test]
 fn nothing_can_be_asked_while_the_link_is_lost_and_the_banner_says_so() {
     let mut lost = desk(Language::English);
-    lost.model.link = LinkState::Lost { since: Timestamp(NOW.0 - 7_000), reason: "reset".into() };
+    lost.model.link =
+        LinkState::Lost { since: Timestamp(NOW.0 - 7_000), reason: FaultKind::Closed.with("reset") };
     let mut harness = harness(lost);
     assert!(harness.query_by_label_contains("Link lost, reconnecting").is_some());
     assert!(harness.query_by_label_contains("7 s ago").is_some());

@@ -245,3 +245,24 @@ sign-stack = Stack
 card-planned-now = Planned now
 card-devices = { $n } devices
 card-some-offline = { $n } offline
+
+## link
+fault-server-unreachable = The server cannot be reached
+fault-no-answer-in-time = No answer in time
+fault-nothing-heard = Nothing heard from the server
+fault-closed-by-the-server = The connection was closed
+fault-unreadable-answer = The server's answer does not read
+fault-server-busy = The server is busy, try again shortly
+fault-server-failed = The server failed
+fault-wrong-password = Wrong user name or password
+fault-too-many-attempts = Too many failed logins, wait a little
+fault-token-not-accepted = The token is not accepted (any more)
+fault-login-is-over = The login is over, please log in again
+fault-other-version = The server speaks another version
+fault-not-allowed = Your role does not allow this
+fault-not-logged-in = Not logged in
+fault-refused = The server refused
+
+## carbon
+carbon-hourly-stand-in = Hourly shape: stand-in
+carbon-hourly-hint = How it varies by the hour is borrowed from another grid's year (a stand-in); accounts use the factor itself.

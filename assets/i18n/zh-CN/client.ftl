@@ -245,3 +245,24 @@ sign-stack = 烟囱
 card-planned-now = 当前计划
 card-devices = { $n } 台设备
 card-some-offline = { $n } 台离线
+
+## link
+fault-server-unreachable = 无法连接服务器
+fault-no-answer-in-time = 服务器未及时应答
+fault-nothing-heard = 收不到服务器的消息
+fault-closed-by-the-server = 连接已断开
+fault-unreadable-answer = 服务器的应答无法解读
+fault-server-busy = 服务器繁忙，请稍后再试
+fault-server-failed = 服务器出错
+fault-wrong-password = 用户名或密码错误
+fault-too-many-attempts = 登录失败次数过多，请稍候
+fault-token-not-accepted = 令牌无效或已失效
+fault-login-is-over = 登录已失效，请重新登录
+fault-other-version = 与服务器的版本不一致
+fault-not-allowed = 当前角色无权执行此操作
+fault-not-logged-in = 未登录
+fault-refused = 服务器拒绝了请求
+
+## carbon
+carbon-hourly-stand-in = 小时形状为替代数据
+carbon-hourly-hint = 逐小时的变化借自另一电网的年度序列（替代数据）；核算只用上面的因子。

@@ -21,16 +21,18 @@ fn ring(model: &ParkModel) -> [Option<(f64, bool)>; QUARTERS] {
     let (Some(scene), Some(energy)) = (&model.scene, &model.energy) else { return ring };
     let midnight = model.now.start_of_day(&scene.zone);
     let now = (model.now.since(midnight) / (15 * MINUTE_MS)).clamp(0, QUARTERS as i64 - 1) as usize;
-    // Up to now the factor in force is what the day's emissions are counted with.
+    // Without a plan that knows the hours, the factor that the day's emissions are counted with.
     for slot in ring.iter_mut().take(now + 1) {
         *slot = Some((energy.emission_factor.kg_per_kwh, false));
     }
     if let Some(plan) = model.plan.as_ref().filter(|p| p.version > 0) {
-        for (i, factor) in plan.emission_factor_kg_per_kwh.iter().enumerate() {
-            let at = plan.start.0 + i as i64 * i64::from(plan.step_s) * 1_000;
-            let slot = (at - midnight.0) / (15 * MINUTE_MS);
-            if slot > now as i64 && slot < QUARTERS as i64 {
-                ring[slot as usize] = Some((*factor, true));
+        let before = &plan.emission_factor_before_kg_per_kwh;
+        let first = plan.start.0 - before.len() as i64 * i64::from(plan.step_s) * 1_000;
+        for (i, factor) in before.iter().chain(&plan.emission_factor_kg_per_kwh).enumerate() {
+            let since_midnight = first + i as i64 * i64::from(plan.step_s) * 1_000 - midnight.0;
+            let slot = since_midnight.div_euclid(15 * MINUTE_MS);
+            if let Some(place) = usize::try_from(slot).ok().and_then(|slot| ring.get_mut(slot)) {
+                *place = Some((*factor, slot > now as i64));
             }
         }
     }
@@ -59,6 +61,11 @@ pub fn carbon_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, _out: &mut Vec<UiC
                         .on_hover_text(i18n.t("carbon-now-hint"));
                     ui.add_space(6.0);
                     scale(ui, &ring, i18n);
+                    if energy.emission_factor.hourly_shape {
+                        let note =
+                            RichText::new(i18n.t("carbon-hourly-stand-in")).size(10.0).color(theme::FAINT);
+                        ui.label(note).on_hover_text(i18n.t("carbon-hourly-hint"));
+                    }
                 });
             });
             factor_line(ui, i18n, &energy.emission_factor);

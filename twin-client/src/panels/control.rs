@@ -1,9 +1,9 @@
 //! Commanding one device: power and how long, asked back once, then what became of it.
 
-use super::{device::status_word, notices, parts, rights};
+use super::{device::status_word, parts, rights};
 use crate::{
     i18n::I18n,
-    model::ParkModel,
+    model::{Fault, ParkModel},
     net::{Asked, Notice},
     ui::{commands::UiCommand, format, theme},
 };
@@ -37,7 +37,7 @@ enum Stage {
     Asked {
         id: CommandId,
         /// The server would not take it.
-        refused: Option<String>,
+        refused: Option<Fault>,
     },
 }
 
@@ -115,7 +115,7 @@ pub fn control_ui(
             let next = match &form.stage {
                 Stage::Editing => editing(ui, model, i18n, (device, thing, index), range, form),
                 Stage::Confirming(wanted) => confirming(ui, model, i18n, device, wanted, out),
-                Stage::Asked { id, refused } => asked(ui, model, i18n, id, refused.as_deref()),
+                Stage::Asked { id, refused } => asked(ui, model, i18n, id, refused.as_ref()),
             };
             if let Some(next) = next {
                 form.stage = next;
@@ -218,7 +218,7 @@ fn asked(
     model: &ParkModel,
     i18n: &I18n,
     id: &CommandId,
-    refused: Option<&str>,
+    refused: Option<&Fault>,
 ) -> Option<Stage> {
     let update = model.commands.iter().find(|c| &c.command_id == id);
     let (text, colour) = match (update, refused) {
@@ -231,10 +231,9 @@ fn asked(
             };
             (format!("{}{reason}", status_word(i18n, update.status)), colour)
         }
-        (None, Some(told)) => (
-            i18n.t1("notice-failed", "reason", notices::reason(i18n, told)),
-            theme::severity(Severity::Major),
-        ),
+        (None, Some(told)) => {
+            (i18n.t1("notice-failed", "reason", i18n.fault(told)), theme::severity(Severity::Major))
+        }
         (None, None) => (i18n.t("control-asking").into_owned(), theme::TEXT),
     };
     ui.label(RichText::new(text).size(13.0).color(colour));

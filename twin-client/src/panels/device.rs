@@ -260,7 +260,7 @@ fn chart(
                     i18n.t("device-chart-not-refreshed")
                 };
                 let note = RichText::new(note).size(11.0).color(theme::severity(Severity::Warning));
-                ui.label(note).on_hover_text(super::notices::reason(i18n, error));
+                ui.label(note).on_hover_text(i18n.fault(error));
             }
             if runs.is_empty() {
                 if hour.error.is_none() {

@@ -18,7 +18,7 @@ pub struct LoginForm {
 pub fn login_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, form: &mut LoginForm, out: &mut Vec<UiCommand>) {
     let reason = match &model.link {
         LinkState::NeedsLogin => None,
-        LinkState::Refused { reason } => Some(reason),
+        LinkState::Refused { reason, .. } => Some(i18n.fault(reason)),
         _ => return,
     };
     egui::Window::new(i18n.t("login-title"))
@@ -28,8 +28,7 @@ pub fn login_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, form: &mut LoginFor
         .show(ui.ctx(), |ui| {
             ui.set_width(260.0);
             if let Some(reason) = reason {
-                let words = super::notices::reason(i18n, reason);
-                ui.label(RichText::new(words).color(theme::severity(shared::alarm::Severity::Critical)));
+                ui.label(RichText::new(reason).color(theme::severity(shared::alarm::Severity::Critical)));
             }
             ui.label(i18n.t("login-user"));
             ui.add(TextEdit::singleline(&mut form.user).desired_width(f32::INFINITY));

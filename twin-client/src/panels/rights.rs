@@ -16,6 +16,9 @@ pub fn may_operate(model: &ParkModel) -> Result<(), Barred> {
     if !model.link.is_live() {
         return Err(Barred::NoLink);
     }
+    if !model.may_operate() {
+        return Err(Barred::OnlyLooks);
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The bar on top: which park, what time it is there, whether the link lives, language and search.
 
-use super::{keys, notices, search::search_ui};
+use super::{keys, search::search_ui};
 use crate::{
     i18n::I18n,
     model::{LinkState, ParkModel},
@@ -119,8 +119,6 @@ fn devices(ui: &mut Ui, model: &ParkModel, i18n: &I18n) {
 /// Across the top of the 3D view while the link is lost: nothing below it is newer than this.
 pub fn lost_banner_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n) {
     let LinkState::Lost { since, reason } = &model.link else { return };
-    let local_now = shared::time::Timestamp(model.now.0 - model.clock_offset_ms.unwrap_or(0));
-    let text = format!("⚠ {} · {}", i18n.t("link-lost-banner"), format::age(i18n, local_now, *since));
-    ui.label(RichText::new(text).size(15.0).strong().color(Color32::WHITE))
-        .on_hover_text(notices::reason(i18n, reason));
+    let text = format!("⚠ {} · {}", i18n.t("link-lost-banner"), format::age(i18n, model.local_now, *since));
+    ui.label(RichText::new(text).size(15.0).strong().color(Color32::WHITE)).on_hover_text(i18n.fault(reason));
 }
