@@ -11,10 +11,12 @@
 }
 
 struct Clay {
+    // w: how much of the colour is left; 0 leaves light and dark only.
     tint: vec4<f32>,
     // rgb is added as it is: lit windows, state lights.
     glow: vec4<f32>,
-    // x: how much of the sky a grazing look sees mirrored, y: strength of the sun's highlight, z: its sharpness.
+    // x: how much of the sky a grazing look sees mirrored, y: strength of the sun's highlight, z: its sharpness,
+    // w: for land around the park, where it is lost in haze (metres from the middle); 0 for everything else.
     sheen: vec4<f32>,
 }
 
@@ -30,12 +32,36 @@ const BOUNCE: vec3<f32> = vec3(0.62, 0.58, 0.54);
 // Brings the ambient brightness to the scale of the lights.
 const AMBIENT: f32 = 0.42;
 
+fn hash(p: vec2<f32>) -> f32 {
+    var q = fract(vec3(p.xyx) * 0.1031);
+    q += dot(q, q.yzx + 33.33);
+    return fract((q.x + q.y) * q.z);
+}
+
+// Smooth noise, 0 to 1.
+fn mottle(p: vec2<f32>) -> f32 {
+    let cell = floor(p);
+    let f = fract(p);
+    let t = f * f * (3.0 - 2.0 * f);
+    let low = mix(hash(cell), hash(cell + vec2(1.0, 0.0)), t.x);
+    let high = mix(hash(cell + vec2(0.0, 1.0)), hash(cell + vec2(1.0, 1.0)), t.x);
+    return mix(low, high, t.y);
+}
+
 @fragment
 fn fragment(in: VertexOutput) -> @location(0) vec4<f32> {
     var albedo = clay.tint.rgb * in.color.rgb;
 #ifdef CLAY_TEXTURE
     albedo *= textureSample(face, face_sampler, in.uv).rgb;
 #endif
+    albedo = mix(vec3(dot(albedo, vec3(0.2126, 0.7152, 0.0722))), albedo, clay.tint.w);
+    var haze = 0.0;
+    if (clay.sheen.w > 0.0) {
+        let p = in.world_position.xz;
+        let tone = 0.6 * mottle(p / 190.0) + 0.4 * mottle(p / 60.0 + 17.0);
+        albedo *= 1.0 + 0.16 * (tone - 0.5);
+        haze = smoothstep(0.54, 0.97, length(p) / clay.sheen.w);
+    }
     let n = normalize(in.world_normal);
     let to_eye = view.world_position - in.world_position.xyz;
     let distance = length(to_eye);
@@ -70,6 +96,6 @@ fn fragment(in: VertexOutput) -> @location(0) vec4<f32> {
         let grazing = pow(1.0 - max(dot(n, v), 0.0), 4.0);
         colour = mix(colour, fog.base_color.rgb, clay.sheen.x * (0.12 + 0.88 * grazing));
     }
-    let haze = fog.base_color.a * clamp((distance - fog.be.x) / (fog.be.y - fog.be.x), 0.0, 1.0);
+    haze = max(haze, fog.base_color.a * clamp((distance - fog.be.x) / (fog.be.y - fog.be.x), 0.0, 1.0));
     return vec4(mix(colour, fog.base_color.rgb, haze), 1.0);
 }

@@ -9,7 +9,7 @@
 struct FlowLine {
     // Linear colour; alpha is how strongly the line shows.
     colour: vec4<f32>,
-    // x: half width in metres, y: direction (-1, 0, 1).
+    // x: half width in metres seen from near, y: direction (-1, 0, 1), z: whether the chevrons run.
     motion: vec4<f32>,
 }
 
@@ -30,10 +30,13 @@ struct Varying {
     @location(1) colour: vec4<f32>,
     @location(2) direction: f32,
     @location(3) half_width: f32,
+    @location(4) @interpolate(flat) running: f32,
 }
 
-// A line never gets thinner than this share of its distance: about a pixel and a half each side.
-const THINNEST_PER_METRE: f32 = 0.0014;
+// Up to here a line has its width in metres; from farther its width on the screen stays, so that it always says kW.
+const FAR_M: f32 = 350.0;
+// A line's half width is never less than this share of its distance: about a pixel.
+const THINNEST_PER_METRE: f32 = 0.0008;
 const SPACING_M: f32 = 16.0;
 const SPEED_M_S: f32 = 9.0;
 
@@ -43,13 +46,14 @@ fn vertex(in: Vertex) -> Varying {
     let world_from_local = mesh_functions::get_world_from_local(in.instance_index);
     let centre = mesh_functions::mesh_position_local_to_world(world_from_local, vec4(in.position, 1.0)).xyz;
     let distance = length(view.world_position - centre);
-    let half_width = max(line.motion.x, distance * THINNEST_PER_METRE);
+    let half_width = max(line.motion.x * max(1.0, distance / FAR_M), distance * THINNEST_PER_METRE);
     var out: Varying;
     out.clip = position_world_to_clip(centre + in.side * half_width);
     out.along_across = in.along_across;
     out.colour = line.colour;
     out.direction = line.motion.y;
     out.half_width = half_width;
+    out.running = line.motion.z;
     return out;
 }
 
@@ -60,10 +64,12 @@ fn fragment(in: Varying) -> @location(0) vec4<f32> {
     if (in.direction == 0.0) {
         return vec4(in.colour.rgb, in.colour.a * edge);
     }
-    // Chevrons: the middle runs ahead of the edges.
-    let ahead = in.along_across.x * in.direction + across * in.half_width * 1.6 - globals.time * SPEED_M_S;
-    let phase = fract(ahead / SPACING_M);
+    // Chevrons: the middle runs ahead of the edges. Seen from high up they are larger and as fast on the screen.
+    let scale = exp2(round(log2(max(1.0, view.world_position.y / 190.0))));
+    let ahead = in.along_across.x * in.direction + across * in.half_width * 1.2
+        - globals.time * SPEED_M_S * scale * in.running;
+    let phase = fract(ahead / (SPACING_M * scale));
     let chevron = smoothstep(0.52, 0.62, phase) * (1.0 - smoothstep(0.90, 0.98, phase));
     let colour = mix(in.colour.rgb, in.colour.rgb * 0.35 + vec3(0.65), chevron * 0.75);
-    return vec4(colour, in.colour.a * edge * mix(0.62, 1.0, chevron));
+    return vec4(colour, in.colour.a * edge * mix(0.72, 1.0, chevron));
 }

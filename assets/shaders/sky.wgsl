@@ -13,6 +13,8 @@ struct Sky {
     glow: vec4<f32>,
     // xyz: towards the sun; w: how visible stars are.
     sun: vec4<f32>,
+    // x: radius of the land, metres.
+    land: vec4<f32>,
 }
 
 @group(#{MATERIAL_BIND_GROUP}) @binding(0) var<uniform> sky: Sky;
@@ -41,8 +43,12 @@ fn hash(p: vec3<f32>) -> f32 {
 @fragment
 fn fragment(in: Varying) -> @location(0) vec4<f32> {
     let d = normalize(in.direction);
-    let up = max(d.y, 0.0);
-    var colour = mix(sky.horizon.rgb, sky.zenith.rgb, pow(up, 0.55));
+    // The land is a disc: seen from high up, its hazy rim and with it the sky's foot lie below the true horizon.
+    let height = max(view.world_position.y, 0.0);
+    let rim = length(view.world_position.xz) + sky.land.x;
+    let dip = height / length(vec2(rim, height));
+    let up = clamp((d.y + dip) / (1.0 + dip), 0.0, 1.0);
+    var colour = mix(sky.horizon.rgb, sky.zenith.rgb, pow(up, 0.42));
     let towards = max(dot(d, sky.sun.xyz), 0.0);
     let halo = pow(towards, 8.0) * 0.35 + pow(towards, 64.0) * 0.5 + smoothstep(0.99985, 0.99993, towards) * 4.0;
     colour += sky.glow.rgb * sky.glow.a * halo;

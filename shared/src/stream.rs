@@ -54,6 +54,8 @@ pub enum Welcome {
 pub enum Denied {
     Version,
     Token,
+    /// Who the token belongs to cannot be said just now: try again later.
+    Unavailable,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,6 +65,9 @@ pub enum ClientMessage {
     Subscribe(Selector),
     /// Answered by `Pong` with the same number: measures the round trip.
     Ping(u64),
+    /// A newer token of the same caller, before the one in use expires: the stream lives on. No answer; one that is not
+    /// accepted ends the stream.
+    Renew(String),
 }
 
 /// Which points a client wants.
@@ -305,14 +310,23 @@ mod tests {
             server_time: Timestamp(1),
             scene_etag: "e".into(),
         };
-        let subscribe = ClientMessage::Subscribe(Selector::Devices(vec!["a".parse().unwrap()]));
+        let denied = [Denied::Version, Denied::Token, Denied::Unavailable].map(Welcome::Denied);
+        let said = [
+            ClientMessage::Subscribe(Selector::Devices(vec!["a".parse().unwrap()])),
+            ClientMessage::Ping(7),
+            ClientMessage::Renew("t2".into()),
+        ];
         for encoding in [Encoding::Postcard, Encoding::Json] {
             assert_eq!(encoding.decode::<Hello>(&encoding.encode(&hello).unwrap()).unwrap(), hello);
-            assert_eq!(encoding.decode::<Welcome>(&encoding.encode(&welcome).unwrap()).unwrap(), welcome);
-            assert_eq!(
-                encoding.decode::<ClientMessage>(&encoding.encode(&subscribe).unwrap()).unwrap(),
-                subscribe
-            );
+            for welcome in denied.iter().chain([&welcome]) {
+                assert_eq!(encoding.decode::<Welcome>(&encoding.encode(welcome).unwrap()).unwrap(), *welcome);
+            }
+            for message in &said {
+                assert_eq!(
+                    encoding.decode::<ClientMessage>(&encoding.encode(message).unwrap()).unwrap(),
+                    *message
+                );
+            }
             assert!(encoding.decode::<ClientMessage>(&[0xff, 0xff, 0xff]).is_err());
         }
     }

@@ -1,14 +1,20 @@
 //! A picture of the client without a server: the real world and panels over a made-up park.
 //!
-//! `fixture_shot OUT.png [--at TIME] [--lang zh-CN|en] [--size WxH] [--select DEVICE] [--scene FOLDER]`
+//! `fixture_shot OUT.png [--at TIME] [--lang zh-CN|en] [--size WxH] [--select THING] [--hover THING] [--scene FOLDER]
+//! [--eye EAST,NORTH,DISTANCE,YAW,PITCH] [--bench FRAMES] [--lose-device] [--no-link]`, where a thing is a device's or a
+//! building's id.
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a tool for looking, run by hand")]
 
 #[path = "../tests/fixture/mod.rs"]
 mod fixture;
 
+use bevy::{
+    prelude::*,
+    render::{Render, RenderApp, RenderSystems, render_resource::PollType, renderer::RenderDevice},
+};
 use shared::{scene::Scene, time::Timestamp};
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, process::ExitCode, time::Duration};
 use twin_client::{
     app::{Setup, build},
     camera::{Eye, orbit::Orbit},
@@ -17,7 +23,7 @@ use twin_client::{
     picture::Task,
 };
 
-fn main() {
+fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let option = |name: &str| args.iter().position(|a| a == name).and_then(|i| args.get(i + 1)).cloned();
     let at = option("--at").map(|t| Timestamp::parse(&t).expect("--at"));
@@ -35,6 +41,7 @@ fn main() {
         language,
         size,
         at,
+        wall: false,
         headless: Some(Task {
             screenshot: Some(args[0].clone().into()),
             bench_frames: option("--bench").map(|n| n.parse().expect("--bench")),
@@ -50,20 +57,46 @@ fn main() {
     }
     let zone = jiff::tz::TimeZone::get(&scene.park.time_zone).expect("zone");
     model.curve = Some(fixture::curve(now, now.start_of_day(&zone)));
+    model.tracking = Some(fixture::tracking(now));
     model.link = LinkState::Live;
-    if let Some(wanted) = option("--select") {
-        let index = model.scene.as_ref().and_then(|s| s.device_index(&wanted.parse().expect("id")));
-        app.insert_resource(Selection { selected: index.map(Thing::Device), hovered: None });
+    if args.iter().any(|a| a == "--no-link") {
+        model.link = LinkState::Connecting;
+    }
+    let thing = |name: &str| {
+        let (wanted, scene) = (option(name)?, model.scene.as_ref()?);
+        let device = wanted.parse().ok().and_then(|id| scene.device_index(&id)).map(Thing::Device);
+        device.or_else(|| scene.building_index(&wanted.parse().ok()?).map(Thing::Building))
+    };
+    app.insert_resource(Selection { selected: thing("--select"), hovered: thing("--hover") });
+    if args.iter().any(|a| a == "--lose-device") {
+        lose_device(&mut app);
     }
     if let Some(view) = option("--eye") {
         // east, north, distance, yaw, pitch
         let v: Vec<f32> = view.split(',').map(|n| n.parse().expect("--eye")).collect();
-        let orbit =
-            Orbit { target: bevy::math::Vec3::new(v[0], 3.0, -v[1]), distance: v[2], yaw: v[3], pitch: v[4] };
+        let orbit = Orbit { target: Vec3::new(v[0], 3.0, -v[1]), distance: v[2], yaw: v[3], pitch: v[4] };
         app.insert_resource(Eye::fixed_at(orbit));
     }
     app.insert_resource(model);
-    app.run();
+    match app.run() {
+        AppExit::Success => ExitCode::SUCCESS,
+        AppExit::Error(code) => ExitCode::from(code.get()),
+    }
+}
+
+/// Destroys the graphics device in the third frame, as a driver's crash would.
+fn lose_device(app: &mut App) {
+    let mut frame = 0;
+    let destroy = move |device: Res<RenderDevice>| {
+        frame += 1;
+        if frame == 3 {
+            println!("losing the graphics device");
+            device.wgpu_device().destroy();
+            // The loss is heard of in a poll.
+            let _ = device.poll(PollType::Poll);
+        }
+    };
+    app.sub_app_mut(RenderApp).add_systems(Render, destroy.in_set(RenderSystems::PostCleanup));
 }
 
 fn load(folder: &Path) -> Scene {

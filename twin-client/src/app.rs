@@ -5,8 +5,10 @@ use crate::{
     feed::FeedPlugin,
     i18n::I18n,
     options::Size,
+    pace::PacePlugin,
     picking::PickingPlugin,
     picture::{PicturePlugin, Task},
+    recovery::RecoveryPlugin,
     ui::UiPlugin,
     world::{WorldPlugin, sunlight::SunClock},
 };
@@ -20,8 +22,8 @@ use bevy::{
         pipelined_rendering::PipelinedRenderingPlugin,
         render_resource::{Extent3d, TextureDimension, TextureFormat, TextureUsages},
     },
-    window::{ExitCondition, WindowResolution},
-    winit::{UpdateMode, WinitPlugin, WinitSettings},
+    window::{ExitCondition, MonitorSelection, WindowMode, WindowResolution},
+    winit::WinitPlugin,
 };
 use shared::{text::Language, time::Timestamp};
 use std::time::Duration;
@@ -32,6 +34,8 @@ pub struct Setup {
     pub size: Size,
     /// Show the sun of this time instead of now's.
     pub at: Option<Timestamp>,
+    /// For a wall: full screen, drawn all the time, larger, without a pointer.
+    pub wall: bool,
     /// No window; what to do instead.
     pub headless: Option<Task>,
 }
@@ -49,15 +53,16 @@ pub fn build(setup: Setup) -> App {
             let window = Window {
                 title: "Park Twin".into(),
                 resolution: WindowResolution::new(size.width, size.height),
+                mode: match setup.wall {
+                    true => WindowMode::BorderlessFullscreen(MonitorSelection::Current),
+                    false => WindowMode::Windowed,
+                },
                 ..default()
             };
             app.add_plugins(
                 DefaultPlugins.set(log).set(WindowPlugin { primary_window: Some(window), ..default() }),
             )
-            .insert_resource(WinitSettings {
-                focused_mode: UpdateMode::Continuous,
-                unfocused_mode: UpdateMode::reactive_low_power(Duration::from_millis(100)),
-            });
+            .add_plugins(PacePlugin { wall: setup.wall });
         }
         Some(task) => {
             app.add_plugins(
@@ -81,7 +86,7 @@ pub fn build(setup: Setup) -> App {
     }
     app.insert_resource(I18n::new(setup.language))
         .insert_resource(ClearColor(Color::srgb(0.08, 0.09, 0.11)))
-        .add_plugins((UiPlugin, FeedPlugin, CameraPlugin, WorldPlugin, PickingPlugin))
+        .add_plugins((UiPlugin, FeedPlugin, CameraPlugin, WorldPlugin, PickingPlugin, RecoveryPlugin))
         .insert_resource(SunClock::at(setup.at));
     app
 }

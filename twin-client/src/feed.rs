@@ -2,8 +2,8 @@
 
 use crate::{
     clock::local_now,
-    model::{ParkModel, Selection, selection::Thing},
-    net::{Mail, Net, NetCommand, NetEvent},
+    model::{FaultKind, ParkModel, Selection, selection::Thing},
+    net::{Net, NetCommand, NetEvent},
     panels::device::charted,
     ui::UiState,
 };
@@ -24,6 +24,10 @@ fn keep_time(mut model: ResMut<ParkModel>) {
     model.set_local_time(local_now());
 }
 
+/// Values and presences taken in one frame: some hundred microseconds' work. More waits for the next frames.
+const VALUES_A_FRAME: usize = 20_000;
+const PRESENCES_A_FRAME: usize = 5_000;
+
 fn drain(
     net: Option<ResMut<Net>>,
     mut model: ResMut<ParkModel>,
@@ -31,13 +35,17 @@ fn drain(
     mut selection: ResMut<Selection>,
 ) {
     let Some(mut net) = net else { return };
-    let mail: &mut Mail = net.collect();
-    for event in mail.events.drain(..) {
-        take(event, &mut model, &mut ui, &mut selection);
+    let model = &mut *model;
+    let inbox = net.collect();
+    for event in inbox.events.drain(..) {
+        take(event, model, &mut ui, &mut selection);
     }
-    if !mail.values.is_empty() {
-        model.values.update(&mail.values);
+    // Presence means something only in a scene.
+    if model.scene.is_some() {
+        model.note_presence(inbox.next_presence(PRESENCES_A_FRAME));
     }
+    model.values.update(inbox.next_values(VALUES_A_FRAME));
+    model.catching_up = !inbox.is_done();
 }
 
 fn take(event: NetEvent, model: &mut ParkModel, ui: &mut UiState, selection: &mut Selection) {
@@ -48,11 +56,13 @@ fn take(event: NetEvent, model: &mut ParkModel, ui: &mut UiState, selection: &mu
             }
             model.link = state;
         }
-        NetEvent::Scene { scene, etag } => {
-            model.set_scene(*scene, etag);
+        NetEvent::User(who) => (model.user_name, model.role) = who.unzip(),
+        NetEvent::Scene(scene) => {
+            model.take_scene(scene);
             // Indices of the old scene mean other things in the new one.
             *selection = Selection::default();
         }
+        NetEvent::Points(table) => model.take_points(table),
         NetEvent::Clock { server, local } => model.set_clock(server, local),
         NetEvent::Stream { message, local } => model.apply(message, local),
         NetEvent::Curve(curve) => model.curve = Some(curve),
@@ -80,12 +90,14 @@ fn watch_history(
     let Some(device) = scene.device(index) else { return };
     let Some(measurement) = charted(&scene, device, ui.chart.as_deref()) else { return };
     let name = PointName { device: device.id.clone(), measurement: measurement.key.clone() };
-    let now = model.now;
+    let now = model.local_now;
     if let Some(net) = &net
         && model.link.is_live()
         && model.histories.should_ask(&name, now)
+        && !net.ask(NetCommand::History(name.clone()))
     {
-        net.ask(NetCommand::History(name.clone()));
+        // The link is busy: in a while again.
+        model.histories.answer(&name, Err(FaultKind::NoAnswer.into()));
     }
     if !model.values.changed().is_empty() {
         model.extend_histories(&[name]);

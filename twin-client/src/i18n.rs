@@ -1,5 +1,6 @@
 //! Text people read: Fluent messages in zh-CN and en, embedded, switched at run time.
 
+use crate::model::Fault;
 use bevy::prelude::Resource;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue, concurrent::FluentBundle};
 use shared::text::{Language, Text};
@@ -54,6 +55,20 @@ impl I18n {
     /// A bilingual text in the language in use.
     pub fn text<'a>(&self, text: &'a Text) -> &'a str {
         text.get(self.language)
+    }
+
+    /// Why something did not work, with the other side's own words behind.
+    pub fn fault(&self, fault: &Fault) -> String {
+        let kind = self.fault_kind(fault);
+        match &fault.detail {
+            Some(detail) => format!("{kind} ({detail})"),
+            None => kind.into_owned(),
+        }
+    }
+
+    /// Why something did not work, in a few words.
+    pub fn fault_kind(&self, fault: &Fault) -> Cow<'_, str> {
+        self.t(fault.kind.key())
     }
 
     fn format<'a>(&'a self, key: &str, arguments: Option<&'a FluentArgs>) -> Cow<'a, str> {

@@ -16,9 +16,11 @@ pub mod i18n;
 pub mod model;
 pub mod net;
 pub mod options;
+pub mod pace;
 pub mod panels;
 pub mod picking;
 pub mod picture;
+pub mod recovery;
 pub mod ui;
 pub mod world;
 

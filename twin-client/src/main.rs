@@ -38,8 +38,13 @@ fn run(options: &Options) -> Result<AppExit> {
         give_up_after: Duration::from_secs(options.for_s),
         report: Some(Arc::new(report_frames)),
     });
-    let mut app =
-        app::build(Setup { language: options.lang.into(), size: options.size, at: options.at, headless });
+    let mut app = app::build(Setup {
+        language: options.lang.into(),
+        size: options.size,
+        at: options.at,
+        wall: options.wall,
+        headless,
+    });
     app.insert_resource(Net::start(config).context("cannot start the link's thread")?);
     Ok(app.run())
 }

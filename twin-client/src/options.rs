@@ -29,6 +29,9 @@ pub struct Options {
     /// Language at the start.
     #[arg(long, value_enum, default_value = "zh-CN")]
     pub lang: Lang,
+    /// For a wall: full screen, larger, always moving, without a pointer.
+    #[arg(long, conflicts_with = "headless")]
+    pub wall: bool,
     /// No window: render off-screen, for --screenshot or --bench-frames.
     #[arg(long)]
     pub headless: bool,

@@ -1,4 +1,5 @@
-//! What is under the pointer: a ray against the boxes of devices and the prisms of buildings.
+//! What is under the pointer: a pin over the walls, else a ray against the boxes of devices, the planes of PV fields and
+//! the prisms of buildings.
 //!
 //! Our own test over compact boxes instead of meshes: it runs only when the pointer or the eye moved.
 
@@ -8,6 +9,7 @@ use crate::{
     world::{
         devices::{DeviceBox, Shape, device_box},
         geometry::contains,
+        pins::{Pin, pins},
     },
 };
 use bevy::{prelude::*, window::PrimaryWindow};
@@ -16,11 +18,18 @@ use bevy_egui::input::EguiWantsInput;
 /// A press that moved farther than this was a drag, logical pixels.
 const CLICK_SLOP: f32 = 5.0;
 
+/// A pin is hit within this distance of its head, logical pixels.
+const PIN_REACH: f32 = 11.0;
+/// Modules stand about this far above their mounting plane, metres.
+const MODULES_M: f64 = 0.7;
+
 /// The boxes of the present scene.
 #[derive(Resource, Default)]
 struct Boxes {
     version: u64,
     devices: Vec<(u32, DeviceBox)>,
+    /// The device and number of each PV area.
+    fields: Vec<(u32, usize)>,
 }
 
 pub struct PickingPlugin;
@@ -37,6 +46,7 @@ fn collect(model: Res<ParkModel>, mut boxes: ResMut<Boxes>) {
     }
     boxes.version = model.scene_version;
     boxes.devices.clear();
+    boxes.fields.clear();
     let Some(scene) = &model.scene else { return };
     for (index, device) in scene.scene.devices.iter().enumerate() {
         // What stands indoors is reached through its building.
@@ -47,6 +57,8 @@ fn collect(model: Res<ParkModel>, mut boxes: ResMut<Boxes>) {
             boxes.devices.push((index as u32, around));
         }
     }
+    let areas = scene.scene.site.pv_areas.iter().enumerate();
+    boxes.fields.extend(areas.filter_map(|(i, area)| Some((scene.device_index(&area.device)?, i))));
 }
 
 #[expect(clippy::too_many_arguments, reason = "pointer, eye and scene meet here")]
@@ -69,9 +81,7 @@ fn point(
     let moved = *last != pointer || transform.is_changed();
     *last = pointer;
     if moved && !buttons.any_pressed([MouseButton::Left, MouseButton::Right, MouseButton::Middle]) {
-        let hovered = pointer
-            .and_then(|p| camera.viewport_to_world(transform, p).ok())
-            .and_then(|ray| hit(scene, &boxes.devices, ray));
+        let hovered = pointer.and_then(|p| under(p, scene, &boxes, &selection, camera, transform));
         if selection.hovered != hovered {
             selection.hovered = hovered;
         }
@@ -82,22 +92,62 @@ fn point(
     if buttons.just_released(MouseButton::Left)
         && let (Some(start), Some(end)) = (pressed_at.take(), pointer)
         && start.distance(end) < CLICK_SLOP
-        && let Ok(ray) = camera.viewport_to_world(transform, end)
     {
-        let clicked = hit(scene, &boxes.devices, ray);
+        let clicked = under(end, scene, &boxes, &selection, camera, transform);
         if selection.selected != clicked {
             selection.selected = clicked;
         }
     }
 }
 
+/// The thing under a place on the screen. Pins lie over everything.
+fn under(
+    pointer: Vec2,
+    scene: &SceneIndex,
+    boxes: &Boxes,
+    selection: &Selection,
+    camera: &Camera,
+    transform: &GlobalTransform,
+) -> Option<Thing> {
+    let shown = pins(scene, selection, transform.translation());
+    let heads = shown.iter().filter_map(|p| Some((p, camera.world_to_viewport(transform, p.at).ok()?)));
+    if let Some(pin) = pin_at(pointer, heads) {
+        return Some(Thing::Device(pin.device));
+    }
+    hit(scene, boxes, camera.viewport_to_world(transform, pointer).ok()?)
+}
+
+/// The pin whose head is nearest to a place on the screen, within reach.
+fn pin_at<'a>(pointer: Vec2, heads: impl Iterator<Item = (&'a Pin, Vec2)>) -> Option<&'a Pin> {
+    heads
+        .map(|(pin, head)| (pin, head.distance(pointer)))
+        .filter(|(_, away)| *away <= PIN_REACH)
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .map(|(pin, _)| pin)
+}
+
 /// The nearest thing a ray meets.
-fn hit(scene: &SceneIndex, devices: &[(u32, DeviceBox)], ray: Ray3d) -> Option<Thing> {
-    let device = devices.iter().filter_map(|(i, b)| Some((ray_box(ray, b)?, Thing::Device(*i))));
+fn hit(scene: &SceneIndex, boxes: &Boxes, ray: Ray3d) -> Option<Thing> {
+    let device = boxes.devices.iter().filter_map(|(i, b)| Some((ray_box(ray, b)?, Thing::Device(*i))));
+    let fields = boxes.fields.iter().filter_map(|(device, area)| {
+        let area = scene.scene.site.pv_areas.get(*area)?;
+        let top = (area.base_m + MODULES_M) as f32;
+        Some((ray_plate(ray, &area.outline, top)?, Thing::Device(*device)))
+    });
     let buildings = scene.scene.site.buildings.iter().enumerate().filter_map(|(i, b)| {
         Some((ray_prism(ray, &b.footprint, b.height_m as f32)?, Thing::Building(i as u32)))
     });
-    device.chain(buildings).min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, thing)| thing)
+    device.chain(fields).chain(buildings).min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, thing)| thing)
+}
+
+/// Distance along a ray that comes from above to a flat outline at a height.
+fn ray_plate(ray: Ray3d, outline: &[[f64; 2]], height: f32) -> Option<f32> {
+    if ray.direction.y > -1e-6 {
+        return None;
+    }
+    let t = (height - ray.origin.y) / ray.direction.y;
+    let p = ray.get_point(t);
+    (t > 0.0 && contains(outline, [f64::from(p.x), -f64::from(p.z)])).then_some(t)
 }
 
 /// Distance along a ray to a turned box.
@@ -114,13 +164,7 @@ fn ray_box(ray: Ray3d, around: &DeviceBox) -> Option<f32> {
 
 /// Distance along a ray to an upright prism over a footprint: its roof or a wall.
 fn ray_prism(ray: Ray3d, footprint: &[[f64; 2]], height: f32) -> Option<f32> {
-    let at = |t: f32| {
-        let p = ray.get_point(t);
-        ([f64::from(p.x), -f64::from(p.z)], p.y)
-    };
-    let roof = (ray.direction.y < -1e-6)
-        .then(|| (height - ray.origin.y) / ray.direction.y)
-        .filter(|t| *t > 0.0 && contains(footprint, at(*t).0));
+    let roof = ray_plate(ray, footprint, height);
     let n = footprint.len();
     let walls = (0..n).filter_map(|i| {
         let (a, b) = (footprint[i], footprint[(i + 1) % n]);
@@ -134,7 +178,7 @@ fn ray_prism(ray: Ray3d, footprint: &[[f64; 2]], height: f32) -> Option<f32> {
         }
         let t = (a - o).perp_dot(edge) / cross;
         let along = (a - o).perp_dot(d) / cross;
-        (t > 0.0 && (0.0..=1.0).contains(&along) && (0.0..=height).contains(&at(t).1)).then_some(t)
+        (t > 0.0 && (0.0..=1.0).contains(&along) && (0.0..=height).contains(&ray.get_point(t).y)).then_some(t)
     });
     roof.into_iter().chain(walls).min_by(f32::total_cmp)
 }
@@ -160,6 +204,30 @@ mod tests {
         assert_eq!(ray_prism(over_it, &SQUARE, 30.0), None);
         let away = ray([10.0, 5.0, 50.0], [10.0, 5.0, 100.0]);
         assert_eq!(ray_prism(away, &SQUARE, 30.0), None);
+    }
+
+    #[test]
+    fn a_click_on_a_roof_s_modules_means_the_inverter_and_beside_them_the_building() {
+        let scene = SceneIndex::new(crate::fixture::sample_park(), "v1".into());
+        let pv = scene.device_index(&"pv-f1".parse().unwrap()).unwrap();
+        let area = scene.scene.site.pv_areas.iter().position(|a| a.device.as_str() == "pv-f1").unwrap();
+        let boxes = Boxes { fields: vec![(pv, area)], ..Boxes::default() };
+        let [east, north] = [-270.0, -95.0];
+        assert_eq!(
+            hit(&scene, &boxes, ray([east, 300.0, north], [east, 0.0, north])),
+            Some(Thing::Device(pv))
+        );
+        let rim = ray([-329.0, 300.0, -61.0], [-329.0, 0.0, -61.0]);
+        assert_eq!(hit(&scene, &boxes, rim), Some(Thing::Building(0)));
+    }
+
+    #[test]
+    fn the_nearest_pin_within_reach_is_hit() {
+        let pin = |device| Pin { device, at: Vec3::ZERO };
+        let (a, b) = (pin(1), pin(2));
+        let heads = [(&a, Vec2::new(10.0, 10.0)), (&b, Vec2::new(18.0, 10.0))];
+        let at = |x: f32| pin_at(Vec2::new(x, 10.0), heads.into_iter()).map(|p| p.device);
+        assert_eq!((at(11.0), at(17.0), at(60.0)), (Some(1), Some(2), None));
     }
 
     #[test]

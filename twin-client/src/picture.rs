@@ -48,6 +48,8 @@ pub type Report = Arc<dyn Fn(&[f64]) + Send + Sync>;
 pub const EXIT_TIMED_OUT: u8 = 2;
 pub const EXIT_NOT_SAVED: u8 = 3;
 pub const EXIT_REFUSED: u8 = 4;
+/// The graphics device is lost or failed.
+pub const EXIT_GRAPHICS: u8 = 5;
 
 pub struct PicturePlugin {
     pub image: Handle<Image>,
@@ -175,7 +177,8 @@ fn proceed(
     }
 }
 
-fn failure(code: u8) -> AppExit {
+/// The client's end with a code.
+pub fn failure(code: u8) -> AppExit {
     AppExit::Error(NonZero::new(code).unwrap_or(NonZero::<u8>::MIN))
 }
 

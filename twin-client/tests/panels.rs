@@ -2,11 +2,18 @@
 
 mod fixture;
 
+use egui::Key;
 use egui_kittest::{Harness, kittest::Queryable};
-use shared::{text::Language, time::Timestamp};
+use shared::{
+    command::CommandStatus,
+    stream::{CommandUpdate, ServerMessage},
+    text::Language,
+    time::Timestamp,
+};
 use twin_client::{
     i18n::I18n,
-    model::{LinkState, ParkModel, Selection, selection::Thing},
+    model::{FaultKind, LinkState, ParkModel, Selection, selection::Thing},
+    panels::search::hits,
     ui::{UiState, View, arrange, commands::UiCommand, fonts, theme},
 };
 
@@ -87,7 +94,8 @@ fn acknowledging_asks_for_the_most_pressing_alarm_first() {
 #[test]
 fn nothing_can_be_asked_while_the_link_is_lost_and_the_banner_says_so() {
     let mut lost = desk(Language::English);
-    lost.model.link = LinkState::Lost { since: Timestamp(NOW.0 - 7_000), reason: "reset".into() };
+    lost.model.link =
+        LinkState::Lost { since: Timestamp(NOW.0 - 7_000), reason: FaultKind::Closed.with("reset") };
     let mut harness = harness(lost);
     assert!(harness.query_by_label_contains("Link lost, reconnecting").is_some());
     assert!(harness.query_by_label_contains("7 s ago").is_some());
@@ -103,7 +111,9 @@ fn a_selected_device_shows_its_values_with_unit_and_state_in_words() {
     let index = scene.device_index(&"bess-1".parse().unwrap()).unwrap();
     chosen.selection.selected = Some(Thing::Device(index));
     let mut harness = harness(chosen);
-    for shown in ["Storage 1", "State of charge", "online", "simulated", "Planned power of this device"] {
+    for shown in
+        ["Storage 1", "State of charge", "online", "simulated", "Planned power of this device", "Command"]
+    {
         assert!(harness.query_all_by_label(shown).next().is_some(), "{shown}");
     }
     harness.get_by_label("×").click();
@@ -125,4 +135,112 @@ fn without_credentials_the_client_asks_for_them() {
     empty.model = ParkModel::default();
     let harness = harness(empty);
     assert!(harness.query_by_label("User name").is_some());
+}
+
+fn select(desk: &mut Desk, device: &str) {
+    let scene = desk.model.scene.clone();
+    let index = device.parse().ok().and_then(|id| scene?.device_index(&id));
+    desk.selection.selected = index.map(Thing::Device);
+}
+
+#[test]
+fn planning_now_is_one_click() {
+    let mut harness = harness(desk(Language::Chinese));
+    harness.get_by_label("立即规划").click();
+    harness.run_steps(2);
+    assert_eq!(harness.state().out, [UiCommand::PlanNow]);
+}
+
+#[test]
+fn a_device_dispatch_does_not_steer_says_so() {
+    for (language, words) in [(Language::Chinese, "不参与调度"), (Language::English, "Not planned")] {
+        let mut chosen = desk(language);
+        select(&mut chosen, "load-o1");
+        let harness = harness(chosen);
+        assert!(harness.query_by_label_contains(words).is_some(), "{words}");
+        assert!(harness.query_by_label("Command").is_none(), "there is nothing to command");
+    }
+}
+
+#[test]
+fn a_command_is_sent_only_once_confirmed_and_its_end_is_told_with_the_devices_reason() {
+    let mut chosen = desk(Language::English);
+    select(&mut chosen, "bess-1");
+    let mut harness = harness(chosen);
+    harness.get_by_label("Set power…").click();
+    harness.run_steps(2);
+    assert!(harness.state().out.is_empty(), "not before it is confirmed");
+    harness.get_by_label("Send").click();
+    harness.run_steps(2);
+    let [UiCommand::Control(request)] = &harness.state().out[..] else {
+        panic!("{:?}", harness.state().out);
+    };
+    assert_eq!((request.device_id.as_str(), request.command.as_str()), ("bess-1", "setPower"));
+    assert_eq!(request.parameters["duration"], 900);
+    let update = CommandUpdate {
+        command_id: request.command_id.clone(),
+        device_id: request.device_id.clone(),
+        status: CommandStatus::Rejected,
+        reason: Some("too hot".into()),
+    };
+    harness.state_mut().model.apply(ServerMessage::Command(update), NOW);
+    harness.run_steps(2);
+    assert!(harness.query_all_by_label_contains("rejected: too hot").next().is_some());
+}
+
+#[test]
+fn keys_ask_for_the_other_language_the_list_of_keys_and_an_empty_selection() {
+    let mut chosen = desk(Language::Chinese);
+    select(&mut chosen, "bess-1");
+    let mut harness = harness(chosen);
+    for key in [Key::L, Key::F1, Key::Escape, Key::OpenBracket] {
+        harness.key_press(key);
+        harness.run_steps(2);
+    }
+    assert_eq!(
+        harness.state().out,
+        [
+            UiCommand::SetLanguage(Language::English),
+            UiCommand::ToggleHelp,
+            UiCommand::Select(None),
+            UiCommand::ToggleLeft
+        ]
+    );
+}
+
+#[test]
+fn the_search_is_reached_and_used_without_a_mouse() {
+    let mut harness = harness(desk(Language::English));
+    harness.key_press(Key::Slash);
+    harness.run_steps(2);
+    harness.state_mut().state.search = "storage".into();
+    harness.run_steps(2);
+    harness.key_press(Key::ArrowDown);
+    harness.run_steps(1);
+    harness.key_press(Key::Enter);
+    harness.run_steps(2);
+    let scene = harness.state().model.scene.clone().unwrap();
+    let second = hits(&scene, "storage")[1];
+    assert_eq!(harness.state().out, [UiCommand::GoTo(second), UiCommand::Search(String::new())]);
+}
+
+#[test]
+fn the_list_of_keys_opens_over_the_park() {
+    let mut helped = desk(Language::English);
+    helped.state.panels.help_open = true;
+    let mut harness = harness(helped);
+    assert!(harness.query_by_label("Keys and mouse").is_some());
+    harness.get_by_label("Close").click();
+    harness.run_steps(2);
+    assert_eq!(harness.state().out, [UiCommand::ToggleHelp]);
+}
+
+#[test]
+fn an_unknown_state_of_charge_is_a_dash_and_not_an_empty_battery() {
+    let mut unknown = desk(Language::English);
+    let energy = unknown.model.energy.as_mut().unwrap();
+    energy.state_of_charge = None;
+    unknown.model.values = Default::default();
+    let harness = harness(unknown);
+    assert!(harness.query_all_by_label("– %").next().is_some());
 }

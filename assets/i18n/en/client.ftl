@@ -3,6 +3,12 @@ app-title = Zero-Carbon Park Twin
 app-connecting = Connecting
 waiting-for-data = Waiting for data…
 view-all = Whole park
+close = Close
+language-other = 中文
+account = Account
+account-sign-out = Sign out
+columns-left = Show or hide the left column
+columns-right = Show or hide the right column
 
 # The link to the server
 link-live = Live
@@ -23,7 +29,13 @@ provenance-measured = measured
 provenance-estimated = estimated
 provenance-simulated = simulated
 provenance-forecast = forecast
+provenance-measured-hint = Measured by devices in the field
+provenance-estimated-hint = Estimated from other values
+provenance-simulated-hint = From simulated devices: nothing here was measured
+provenance-forecast-hint = A forecast, or rests on one
 quality-out-of-range = out of range
+quality-out-of-range-hint = Stored, but outside the plausible range { $range }
+about-as-of = As of { $time }, park time
 
 # Power now
 balance-title = Power balance now
@@ -37,29 +49,35 @@ balance-discharge = Discharging
 balance-charge = Charging
 balance-load = Load
 balance-charging = EV chargers
-balance-unaccounted = Losses
+balance-losses = Losses
+balance-unmeasured = Unaccounted
 
 # Today
 today-title = Today so far
-today-renewable = Renewables
-today-import = Imported
-today-load = Consumed
 today-self-sufficiency = Self-sufficiency
+today-self-sufficiency-hint = 1 − import ÷ (load + EV chargers + storage losses), since 00:00. Energy from the grid counts as import, also when it goes through storage.
 today-cost = Energy cost
+today-cost-hint = Import at its tariff minus feed-in, since 00:00, without the demand charge
 today-emissions = CO₂e
+today-emissions-hint = Grid import × emission factor, since 00:00
+today-ledger-hint = Import + PV + wind + discharging = load + EV chargers + charging + export + losses, since 00:00, from quarter-hour means. Losses are what is left: cables, transformers and what nobody measures.
 curves-title = Today's curves
 curves-storage = Storage
 curves-grid = Grid
+curves-forecast = forecast and plan
 
 # Storage
 storage-title = Storage
 storage-charging = charging
 storage-discharging = discharging
 storage-idle = idle
+storage-more = and { $n } more: search for them
 
 # Tariff
 tariff-title = Tariff
 tariff-example = example
+tariff-example-hint = Made-up prices to try things with, not a contract
+tariff-until = until { $time }
 band-critical = Critical
 band-peak = Peak
 band-flat = Flat
@@ -68,20 +86,35 @@ band-valley = Valley
 # Carbon clock
 carbon-title = Carbon clock
 carbon-now = Emitting now
-carbon-today = Today
+carbon-now-hint = Present grid import × emission factor
 carbon-forecast = hatched: forecast
 carbon-location-based = location-based
 carbon-market-based = market-based
+carbon-year = factor of { $year }
+carbon-source = source: { $source }
+carbon-source-chinese = source (Chinese): { $source }
+carbon-sure-verified = Verified against the official publication
+carbon-sure-reported = As reported by public secondary sources
+carbon-sure-conflicting = Sources contradict each other
+carbon-sure-memory = Not checked against a source
 
 # Plan
 plan-title = Dispatch plan
 plan-none = No plan yet
 plan-now = Plan now
-plan-saving = expected saving, next 24 h ({ $share } %)
+plan-optimal = proven optimal
 plan-feasible = feasible, not proven optimal
-plan-infeasible = No feasible plan: devices keep their last safe set-point
-plan-measured = Grid, measured
-plan-planned = Grid, planned
+plan-infeasible = no feasible plan
+plan-infeasible-hint = Devices keep their last safe set-point
+plan-solved-in = Solved in { $ms } ms
+plan-gap = gap { $gap } %
+plan-gap-hint = How far the cost may be from the best possible
+plan-saving = expected saving, next 24 h ({ $share } %)
+plan-same = This plan costs the same as no dispatch
+plan-costs-more = more than without dispatch, next 24 h
+plan-saving-hint = Next 24 h: ¥{ $cost } with this plan, ¥{ $baseline } with storage idle and cars charging on arrival
+plan-actual = actual
+plan-planned = plan
 
 # One device
 device-show = Show
@@ -89,8 +122,12 @@ device-online = online
 device-offline = offline
 device-unknown = unknown
 device-last-hour = last hour
-device-minutes-axis = minutes, 0 is now
+device-no-value = No value has arrived yet
+device-chart-failed = The last hour could not be fetched
+device-chart-not-refreshed = Not refreshed: older values shown
+device-chart-empty = Nothing was measured in the last hour
 device-plan = Planned power of this device
+device-not-planned = Not planned: dispatch does not steer this device
 device-last-command = Last command:
 command-queued = queued
 command-sent = sent
@@ -98,14 +135,40 @@ command-acknowledged = acknowledged
 command-rejected = rejected
 command-expired = expired
 
+# Commanding a device
+control-title = Command
+control-power = Power
+control-duration = Holds for
+control-minutes = min
+control-set = Set power…
+control-release = Release…
+control-confirm-power = Set { $device } to { $power } kW for { $minutes } min?
+control-confirm-release = Let { $device } follow its own rule again?
+control-plan-may-change = The next dispatch plan may send another set-point.
+control-send = Send
+control-cancel = Cancel
+control-asking = Asking the server…
+control-again = New command
+
 # One building
 building-size = { $floors } storeys
 building-power = Power in all
+building-counted = { $n } of { $m } devices counted
+building-counted-hint = Devices that are offline or silent are not in the sum
 building-devices = Devices
 building-no-devices = No devices registered
 
 # Alarms
 alarms-title = Alarms
+alarms-hint = An alarm clears by itself when its condition ends. Acknowledging only says that someone has seen it.
+alarms-raised-at = Raised { $time }
+alarms-cleared-at = Cleared { $time }
+alarms-acknowledged-at = Acknowledged { $time } by { $who }
+alarms-value = Value { $value }
+severity-critical = Critical
+severity-major = Major
+severity-warning = Warning
+severity-info = Info
 alarms-open = { $n } to acknowledge
 alarms-none = No alarms
 alarms-acknowledge = Ack
@@ -113,7 +176,47 @@ alarms-cleared = cleared
 alarms-park = Park
 
 # Search
-search-hint = Search devices, buildings…
+search-hint = Search ( / )
+search-nothing = Nothing found
+
+# The keyboard
+keys-title = Keys and mouse
+keys-search = search
+keys-choose = choose a hit and go there
+keys-close = close the search, this list or the selection
+keys-language = other language
+keys-columns = fold the left or right column
+keys-help = this list
+keys-camera = The view of the park
+keys-move = move
+keys-turn = turn
+keys-tilt = tilt
+keys-zoom = closer, further
+keys-fly = fly, and back to orbiting
+keys-all = show the whole park
+keys-selected = go to what is selected
+keys-fast = three times as fast
+keys-mouse-left = Left drag
+keys-mouse-right = Right drag, Shift + left
+keys-orbit = orbit; look around when flying
+keys-pan = pan; the wheel zooms
+
+# Who may ask for changes
+rights-no-link = Not possible while the link is not live
+rights-only-looks = This account may look, not operate
+
+# Refusals
+error-forbidden = this account may not do that
+error-credentials = wrong user name or password
+error-session = the session has ended: log in again
+error-attempts = too many attempts, wait a little
+error-timeout = the server took too long
+error-stopping = the server is shutting down
+error-not-found = it does not exist (any more)
+error-conflict = it contradicts something already there
+error-internal = the server failed: its log says why
+error-expired = it had already expired
+error-told = { $words }
 
 # Login
 login-title = Log in
@@ -127,3 +230,39 @@ notice-plan-done = A new plan is made
 notice-command-done = Command submitted
 notice-failed = Did not work: { $reason }
 notice-busy = The link is busy, try again shortly
+
+## world
+view-light-of = Light of { $time }
+view-flying = Flying · V to return
+view-north = N
+legend-title = Width shows power
+legend-to-loads = towards loads
+legend-to-grid = surplus towards the grid
+sign-storage = Storage
+sign-chargers = Chargers
+sign-turbine = Turbine
+sign-stack = Stack
+card-planned-now = Planned now
+card-devices = { $n } devices
+card-some-offline = { $n } offline
+
+## link
+fault-server-unreachable = The server cannot be reached
+fault-no-answer-in-time = No answer in time
+fault-nothing-heard = Nothing heard from the server
+fault-closed-by-the-server = The connection was closed
+fault-unreadable-answer = The server's answer does not read
+fault-server-busy = The server is busy, try again shortly
+fault-server-failed = The server failed
+fault-wrong-password = Wrong user name or password
+fault-too-many-attempts = Too many failed logins, wait a little
+fault-token-not-accepted = The token is not accepted (any more)
+fault-login-is-over = The login is over, please log in again
+fault-other-version = The server speaks another version
+fault-not-allowed = Your role does not allow this
+fault-not-logged-in = Not logged in
+fault-refused = The server refused
+
+## carbon
+carbon-hourly-stand-in = Hourly shape: stand-in
+carbon-hourly-hint = How it varies by the hour is borrowed from another grid's year (a stand-in); accounts use the factor itself.

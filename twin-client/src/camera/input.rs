@@ -81,6 +81,7 @@ pub(super) fn read(
         };
         let ground = pointer.and_then(|p| ground_below(*camera, p));
         eye.goal.zoom(0.86_f32.powf(notches.clamp(-6.0, 6.0)), ground);
+        eye.goal.keep_above_ground();
         moved = true;
     }
 
@@ -142,20 +143,22 @@ fn read_keys(keys: &ButtonInput<KeyCode>, seconds: f32, eye: &mut Eye) -> bool {
     let fast = if keys.any_pressed([K::ShiftLeft, K::ShiftRight]) { 3.0 } else { 1.0 };
     if keys.just_pressed(K::KeyV) {
         eye.flying = !eye.flying;
+        if !eye.flying {
+            eye.goal.settle();
+        }
     }
     if [right, forward, turn, tilt, zoom].iter().all(|v| *v == 0.0) {
         return false;
     }
     let metres = eye.goal.distance.clamp(20.0, 900.0) * KEY_SPEED * seconds * fast;
     if eye.flying {
-        let ahead = -eye.goal.direction() * forward * metres;
-        eye.goal.target += ahead;
-        eye.goal.shift(right * metres, 0.0);
         eye.goal.look(turn * seconds, -tilt * seconds * 0.8);
+        eye.goal.fly(right * metres, forward * metres);
     } else {
         eye.goal.shift(right * metres, forward * metres);
         eye.goal.orbit(turn * 1.2 * seconds, tilt * 0.8 * seconds);
     }
     eye.goal.zoom(1.0 + zoom * seconds * 1.2, None);
+    eye.goal.keep_above_ground();
     true
 }

@@ -14,7 +14,7 @@ use bevy::{
     prelude::*,
     render::view::Msaa,
 };
-use orbit::{FIELD_OF_VIEW, Orbit};
+use orbit::{FIELD_OF_VIEW, LOWEST_EYE_M, Orbit, Room};
 
 /// The camera that draws the park.
 #[derive(Component)]
@@ -169,7 +169,7 @@ impl Eye {
                 .map(|(east, north)| at(east, north, 0.0))
                 .to_vec();
         }
-        self.goal = Orbit::overview(aspect).framing(&points, aspect, 0.93);
+        self.goal = Orbit::overview(aspect).framing(&points, aspect, Room::below_the_sky());
         self.flying = false;
         self.untouched = true;
     }
@@ -178,9 +178,15 @@ impl Eye {
     pub fn focus(&mut self, model: &ParkModel, thing: Thing) {
         let Some(around) = model.scene.as_ref().and_then(|s| thing_box(s, thing)) else { return };
         self.untouched = false;
+        self.flying = false;
         self.goal.target = around.centre;
         self.goal.distance = (around.half.length() * 5.5).clamp(28.0, 420.0);
         self.goal.pitch = self.goal.pitch.clamp(0.35, 0.9);
+    }
+
+    /// Whether the view is still on its way.
+    pub fn is_gliding(&self) -> bool {
+        !self.now.is_near(&self.goal)
     }
 
     /// Aims at the selected thing, or at the whole park.
@@ -199,15 +205,17 @@ fn place(
     camera: Single<(&mut Transform, &mut DistanceFog), With<ParkCamera>>,
 ) {
     let (mut transform, mut fog) = camera.into_inner();
-    if !eye.now.is_near(&eye.goal) {
+    if eye.is_gliding() {
         let goal = eye.goal;
         let share = if eye.glides { 1.0 - (-time.delta_secs() * 9.0).exp() } else { 1.0 };
         eye.now.glide(&goal, share);
     }
-    let wanted = Transform::from_translation(eye.now.eye()).with_rotation(eye.now.rotation());
+    let from = eye.now.eye();
+    let from = from.with_y(from.y.max(LOWEST_EYE_M));
+    let wanted = Transform::from_translation(from).with_rotation(eye.now.rotation());
     if *transform != wanted {
         *transform = wanted;
         let start = eye.now.distance * 1.35 + 500.0;
-        fog.falloff = FogFalloff::Linear { start, end: start + 5_500.0 };
+        fog.falloff = FogFalloff::Linear { start, end: start + 3_500.0 };
     }
 }

@@ -1,5 +1,6 @@
 //! The state of the connection, as people see it.
 
+use super::Fault;
 use shared::time::Timestamp;
 use std::fmt;
 
@@ -16,11 +17,13 @@ pub enum LinkState {
     /// The link is gone since then (this machine's clock) and is being tried again.
     Lost {
         since: Timestamp,
-        reason: String,
+        reason: Fault,
     },
     /// The server does not want us: wrong password, revoked token, other version.
     Refused {
-        reason: String,
+        reason: Fault,
+        /// The link tries again by itself, slowly.
+        retry: bool,
     },
 }
 
@@ -33,7 +36,7 @@ impl fmt::Display for LinkState {
             LinkState::Connecting => f.write_str("connecting"),
             LinkState::Live => f.write_str("live"),
             LinkState::Lost { reason, .. } => write!(f, "lost ({reason}), trying again"),
-            LinkState::Refused { reason } => write!(f, "refused: {reason}"),
+            LinkState::Refused { reason, .. } => write!(f, "refused: {reason}"),
         }
     }
 }

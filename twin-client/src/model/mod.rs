@@ -3,35 +3,42 @@
 //! Messages go in through [`ParkModel::apply`] and friends, which are plain functions of values; nothing here does I/O or
 //! reads a clock.
 
+pub mod clock;
+pub mod fault;
 pub mod flows;
 pub mod history;
 pub mod link;
+pub mod points;
+pub mod role;
 pub mod scene_index;
 pub mod selection;
 pub mod values;
 
+pub use fault::{Fault, FaultKind};
 pub use link::LinkState;
+pub use points::PointTable;
+pub use role::Role;
 pub use scene_index::SceneIndex;
 pub use selection::Selection;
 pub use values::LiveValue;
 
 use bevy::prelude::Resource;
+use clock::ServerClock;
 use history::Histories;
 use shared::{
     alarm::Alarm,
-    command::CommandStatus,
     energy::{EnergyCurve, EnergySummary},
     id::DeviceId,
     plan::{PlanTracking, PlanView},
     scene::Scene,
-    stream::{CommandUpdate, PointName, ServerMessage},
+    stream::{CommandUpdate, PointName, Presence, ServerMessage},
     time::Timestamp,
 };
 use std::sync::Arc;
 use values::Values;
 
 /// Recent command updates kept for display.
-const COMMANDS_KEPT: usize = 64;
+pub const COMMANDS_KEPT: usize = 64;
 
 /// Whether a device is connected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,6 +55,10 @@ pub struct ParkModel {
     pub scene_version: u64,
     pub values: Values,
     presence: Vec<Connected>,
+    /// Rises whenever a device's connection changed.
+    pub presence_version: u64,
+    /// More has arrived than a frame takes: the next ones go on with it.
+    pub catching_up: bool,
     pub energy: Option<EnergySummary>,
     pub plan: Option<PlanView>,
     pub tracking: Option<PlanTracking>,
@@ -57,38 +68,57 @@ pub struct ParkModel {
     pub commands: Vec<CommandUpdate>,
     pub histories: Histories,
     pub link: LinkState,
+    /// Who is logged in, as the server calls them.
+    pub user_name: Option<String>,
+    /// What they may do; `None` until the server said.
+    pub role: Option<Role>,
+    clock: ServerClock,
     /// Server's clock minus this machine's, milliseconds.
     pub clock_offset_ms: Option<i64>,
     /// The present moment on the server's clock; set once a frame.
     pub now: Timestamp,
+    /// The present moment on this machine's clock, which never jumps: for animation and waits.
+    pub local_now: Timestamp,
     /// Round trip of the last ping, milliseconds.
     pub round_trip_ms: Option<u32>,
 }
 
 impl ParkModel {
-    /// Takes a scene; everything that points into the old one is resolved again.
+    /// Takes a scene and its tag.
     pub fn set_scene(&mut self, scene: Scene, etag: String) {
-        let index = SceneIndex::new(scene, etag);
-        self.presence = vec![Connected::default(); index.scene.devices.len()];
-        self.values.resolve(Some(&index));
-        self.scene = Some(Arc::new(index));
+        self.take_scene(Arc::new(SceneIndex::new(scene, etag)));
+    }
+
+    /// Takes a scene; everything that points into the old one is found again.
+    pub fn take_scene(&mut self, index: Arc<SceneIndex>) {
+        let mut presence = vec![Connected::default(); index.scene.devices.len()];
+        if let Some(old) = &self.scene {
+            for (device, known) in old.scene.devices.iter().zip(&self.presence) {
+                if let Some(place) = index.device_index(&device.id) {
+                    presence[place as usize] = *known;
+                }
+            }
+        }
+        self.presence = presence;
+        self.presence_version += 1;
+        self.values.find_devices(Some(&index));
+        self.scene = Some(index);
         self.scene_version += 1;
+    }
+
+    /// Takes a subscription's points.
+    pub fn take_points(&mut self, table: Arc<PointTable>) {
+        self.values.subscribe(table, self.scene.as_ref());
     }
 
     /// Takes a stream message; `local_now` is this machine's clock when it arrived.
     pub fn apply(&mut self, message: ServerMessage, local_now: Timestamp) {
         match message {
-            ServerMessage::Subscribed(points) => self.values.subscribe(points, self.scene.as_deref()),
-            ServerMessage::Values(values) => self.values.update(&values),
-            ServerMessage::Presence(list) => {
-                let Some(scene) = &self.scene else { return };
-                for presence in list {
-                    if let Some(index) = scene.device_index(&presence.device) {
-                        self.presence[index as usize] =
-                            Connected { online: Some(presence.online), last_seen: presence.last_seen };
-                    }
-                }
+            ServerMessage::Subscribed(points) => {
+                self.take_points(Arc::new(PointTable::new(points, self.scene.as_ref())));
             }
+            ServerMessage::Values(values) => self.values.update(&values),
+            ServerMessage::Presence(list) => self.note_presence(list),
             ServerMessage::Energy(summary) => self.energy = Some(*summary),
             ServerMessage::Plan(plan) => self.plan = Some(*plan),
             ServerMessage::Alarms(mut alarms) => {
@@ -110,19 +140,40 @@ impl ParkModel {
         }
     }
 
-    /// Takes the server's clock. The least delayed message gives the largest offset, so that one is kept unless the clocks jump.
+    /// Takes who is connected; devices for which that is news count as changed.
+    pub fn note_presence(&mut self, list: impl IntoIterator<Item = Presence>) {
+        let Some(scene) = &self.scene else { return };
+        for Presence { device, online, last_seen } in list {
+            let Some(index) = scene.device_index(&device) else { continue };
+            let known = &mut self.presence[index as usize];
+            if known.online != Some(online) {
+                self.presence_version += 1;
+                self.values.mark_changed(index);
+            }
+            *known = Connected { online: Some(online), last_seen };
+        }
+    }
+
+    /// Takes the server's clock.
     pub fn set_clock(&mut self, server_now: Timestamp, local_now: Timestamp) {
-        const JUMP_MS: i64 = 5_000;
-        let seen = server_now.since(local_now);
-        self.clock_offset_ms = Some(match self.clock_offset_ms {
-            Some(kept) if (seen - kept).abs() < JUMP_MS => kept.max(seen),
-            _ => seen,
-        });
+        self.clock.observe(server_now, local_now);
+        self.clock_offset_ms = self.clock.offset_ms();
+    }
+
+    /// Whether [`ParkModel::now`] is the server's clock already, or still this machine's.
+    pub fn clock_known(&self) -> bool {
+        self.clock_offset_ms.is_some()
     }
 
     /// Sets the present moment from this machine's clock.
     pub fn set_local_time(&mut self, local_now: Timestamp) {
+        self.local_now = local_now;
         self.now = Timestamp(local_now.0 + self.clock_offset_ms.unwrap_or(0));
+    }
+
+    /// Whether the one who is logged in may command devices, plan and acknowledge alarms.
+    pub fn may_operate(&self) -> bool {
+        self.role >= Some(Role::Operator)
     }
 
     fn note_command(&mut self, update: CommandUpdate) {
@@ -139,13 +190,6 @@ impl ParkModel {
     /// The newest command to a device, by the order in which this client heard of them.
     pub fn last_command(&self, device: &DeviceId) -> Option<&CommandUpdate> {
         self.commands.iter().rev().find(|c| &c.device_id == device)
-    }
-
-    pub fn pending_commands(&self) -> usize {
-        self.commands
-            .iter()
-            .filter(|c| matches!(c.status, CommandStatus::Queued | CommandStatus::Sent))
-            .count()
     }
 
     pub fn connected(&self, device: u32) -> Connected {
@@ -182,6 +226,7 @@ impl ParkModel {
     /// Whether everything a first picture needs has arrived.
     pub fn is_complete(&self) -> bool {
         self.scene.is_some()
+            && !self.catching_up
             && !self.values.is_empty()
             && self.values.known() > 0
             && self.energy.is_some()
@@ -193,7 +238,7 @@ impl ParkModel {
     pub fn missing(&self) -> Vec<&'static str> {
         [
             (self.scene.is_none(), "scene"),
-            (self.values.known() == 0, "live values"),
+            (self.values.known() == 0 || self.catching_up, "live values"),
             (self.energy.is_none(), "energy summary"),
             (!self.has_plan(), "plan"),
             (self.curve.is_none(), "today's curves"),

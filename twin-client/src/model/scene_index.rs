@@ -5,7 +5,7 @@ use shared::{
     id::{BuildingId, DeviceId},
     scene::{Building, Device, Scene},
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 /// A scene and its look-ups. Devices and buildings are known by their index from here on.
 pub struct SceneIndex {
@@ -17,6 +17,12 @@ pub struct SceneIndex {
     buildings: HashMap<BuildingId, u32>,
     /// Devices by building.
     in_building: Vec<Vec<u32>>,
+}
+
+impl fmt::Debug for SceneIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SceneIndex of {} devices, {}", self.scene.devices.len(), self.etag)
+    }
 }
 
 impl SceneIndex {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::fixture;
 use shared::{
-    stream::{PointInfo, PointValue, Presence},
+    stream::{PointInfo, PointValue},
     telemetry::{Origin, Provenance, Quality},
 };
 
@@ -69,14 +69,64 @@ fn a_new_scene_keeps_the_values_of_devices_that_stay() {
 }
 
 #[test]
-fn the_clock_follows_the_server_and_ignores_delay() {
+fn the_present_is_the_servers_whatever_this_machines_clock_says() {
     let mut model = ParkModel::default();
+    model.set_local_time(Timestamp(500_000));
+    assert!(!model.clock_known());
+    assert_eq!(model.now, Timestamp(500_000));
     model.apply(ServerMessage::Tick(Timestamp(1_000_000)), Timestamp(500_000));
     model.apply(ServerMessage::Tick(Timestamp(1_001_000)), Timestamp(501_300));
     model.set_local_time(Timestamp(502_000));
-    assert_eq!(model.now, Timestamp(1_002_000));
-    model.apply(ServerMessage::Tick(Timestamp(9_000_000)), Timestamp(503_000));
-    assert_eq!(model.clock_offset_ms, Some(8_497_000), "a jump is followed");
+    assert!(model.clock_known());
+    assert_eq!((model.now, model.local_now), (Timestamp(1_002_000), Timestamp(502_000)));
+}
+
+#[test]
+fn the_same_points_again_keep_their_values_until_new_ones_come_however_old() {
+    let mut model = model();
+    let bess = model.scene.as_ref().unwrap().device_index(&"bess-1".parse().unwrap()).unwrap();
+    let table = Arc::new(PointTable::new(vec![point("bess-1", "power")], model.scene.as_ref()));
+    model.take_points(table.clone());
+    model.apply(ServerMessage::Values(vec![value(0, 10, 500.0)]), T);
+    model.take_points(table);
+    assert_eq!(model.value(bess, "power").unwrap().value, 500.0);
+    // The server came back from a backup, so its newest is older.
+    model.apply(ServerMessage::Values(vec![value(0, 5, 1.0)]), T);
+    assert_eq!(model.value(bess, "power").unwrap().value, 1.0);
+    assert_eq!(model.values.known(), 1);
+    model.apply(ServerMessage::Subscribed(vec![point("bess-1", "soc")]), T);
+    assert_eq!((model.value(bess, "power"), model.values.known()), (None, 0));
+}
+
+#[test]
+fn a_device_that_comes_or_goes_counts_as_changed_and_is_remembered_in_a_new_scene() {
+    let mut model = model();
+    let says = |online| {
+        let presence = Presence { device: "bess-1".parse().unwrap(), online, last_seen: None };
+        ServerMessage::Presence(vec![presence])
+    };
+    let bess = model.scene.as_ref().unwrap().device_index(&"bess-1".parse().unwrap()).unwrap();
+    let before = model.presence_version;
+    model.apply(says(false), T);
+    assert_eq!((model.presence_version, model.values.changed()), (before + 1, &[bess][..]));
+    model.values.clear_changed();
+    model.apply(says(false), T);
+    assert_eq!((model.presence_version, model.values.changed()), (before + 1, &[][..]), "no news");
+    let mut scene = fixture::tiny_scene();
+    scene.devices.reverse();
+    model.set_scene(scene, "v2".into());
+    let bess = model.scene.as_ref().unwrap().device_index(&"bess-1".parse().unwrap()).unwrap();
+    assert_eq!(model.connected(bess).online, Some(false));
+}
+
+#[test]
+fn only_operators_and_administrators_may_operate() {
+    for (role, may) in
+        [(None, false), (Some(Role::Viewer), false), (Some(Role::Operator), true), (Some(Role::Admin), true)]
+    {
+        let model = ParkModel { role, ..ParkModel::default() };
+        assert_eq!(model.may_operate(), may, "{role:?}");
+    }
 }
 
 #[test]

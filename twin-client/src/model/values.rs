@@ -1,11 +1,12 @@
 //! Live values: the newest reading of every subscribed point, reachable by device.
 
-use super::scene_index::SceneIndex;
+use super::{points::PointTable, scene_index::SceneIndex};
 use shared::{
-    stream::{PointInfo, PointName, PointValue},
+    stream::PointValue,
     telemetry::{Origin, Provenance, Quality},
     time::Timestamp,
 };
+use std::sync::Arc;
 
 /// A value as it is known now.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,65 +17,85 @@ pub struct LiveValue {
     pub provenance: Provenance,
 }
 
-struct Point {
-    name: PointName,
-    origin: Origin,
-    device: Option<u32>,
-    reading: Option<(f64, Timestamp, Quality)>,
+#[derive(Clone, Copy)]
+struct Reading {
+    value: f64,
+    timestamp: Timestamp,
+    quality: Quality,
+    /// The subscription it came in.
+    subscription: u32,
 }
 
-/// All subscribed points. Indices are the server's, from `Subscribed`.
+/// The newest reading of every point.
 #[derive(Default)]
 pub struct Values {
-    points: Vec<Point>,
-    by_device: Vec<Vec<u32>>,
-    /// Devices with a value newer than the last [`Values::clear_changed`], each once.
+    table: Arc<PointTable>,
+    readings: Vec<Option<Reading>>,
+    /// Counts subscriptions: the first reading of a new one counts however old it is, since the server may be another.
+    subscription: u32,
+    /// Devices with news since the last [`Values::clear_changed`], each once.
     changed: Vec<u32>,
     is_changed: Vec<bool>,
     known: usize,
 }
 
 impl Values {
-    pub fn subscribe(&mut self, infos: Vec<PointInfo>, scene: Option<&SceneIndex>) {
-        self.known = 0;
-        self.points = infos
-            .into_iter()
-            .map(|info| Point { name: info.name, origin: info.origin, device: None, reading: None })
-            .collect();
-        self.resolve(scene);
+    /// Takes a subscription's points. The same points as before keep their readings, so that nothing flickers.
+    pub fn subscribe(&mut self, table: Arc<PointTable>, scene: Option<&Arc<SceneIndex>>) {
+        self.subscription = self.subscription.wrapping_add(1);
+        if !Arc::ptr_eq(&self.table, &table) {
+            self.known = 0;
+            self.readings.clear();
+            self.readings.resize(table.len(), None);
+            self.table = table;
+            self.forget_changes();
+        }
+        self.find_devices(scene);
     }
 
     /// Finds each point's device again, as after a new scene.
-    pub fn resolve(&mut self, scene: Option<&SceneIndex>) {
-        let count = scene.map_or(0, |s| s.scene.devices.len());
-        self.by_device = vec![Vec::new(); count];
-        self.is_changed = vec![false; count];
-        self.changed.clear();
-        for (index, point) in self.points.iter_mut().enumerate() {
-            point.device = scene.and_then(|s| s.device_index(&point.name.device));
-            if let Some(device) = point.device {
-                self.by_device[device as usize].push(index as u32);
-            }
+    pub fn find_devices(&mut self, scene: Option<&Arc<SceneIndex>>) {
+        if !self.table.is_for(scene) {
+            self.table = Arc::new(self.table.in_scene(scene));
+            self.forget_changes();
         }
+    }
+
+    fn forget_changes(&mut self) {
+        self.changed.clear();
+        self.is_changed.clear();
+        self.is_changed.resize(self.table.device_count(), false);
     }
 
     /// Takes new values; one for a point that was never announced is ignored, and so is an older one.
     pub fn update(&mut self, values: &[PointValue]) {
         for new in values {
-            let Some(point) = self.points.get_mut(new.point as usize) else { continue };
-            match point.reading {
-                Some((_, at, _)) if at > new.timestamp => continue,
+            let Some(reading) = self.readings.get_mut(new.point as usize) else { continue };
+            match reading {
+                Some(old) if old.subscription == self.subscription && old.timestamp > new.timestamp => {
+                    continue;
+                }
                 Some(_) => {}
                 None => self.known += 1,
             }
-            point.reading = Some((new.value, new.timestamp, new.quality));
-            if let Some(device) = point.device
-                && let Some(flag) = self.is_changed.get_mut(device as usize)
-                && !*flag
-            {
-                *flag = true;
-                self.changed.push(device);
+            *reading = Some(Reading {
+                value: new.value,
+                timestamp: new.timestamp,
+                quality: new.quality,
+                subscription: self.subscription,
+            });
+            if let Some(device) = self.table.device(new.point) {
+                self.mark_changed(device);
             }
+        }
+    }
+
+    /// Puts a device among the changed ones.
+    pub fn mark_changed(&mut self, device: u32) {
+        if let Some(flag) = self.is_changed.get_mut(device as usize)
+            && !std::mem::replace(flag, true)
+        {
+            self.changed.push(device);
         }
     }
 
@@ -94,43 +115,26 @@ impl Values {
         self.known
     }
 
-    pub fn len(&self) -> usize {
-        self.points.len()
-    }
-
     pub fn is_empty(&self) -> bool {
-        self.points.is_empty()
+        self.table.is_empty()
     }
 
     /// A device's measurement.
     pub fn get(&self, device: u32, measurement: &str) -> Option<LiveValue> {
-        self.by_device
-            .get(device as usize)?
-            .iter()
-            .find_map(|&p| {
-                let point = &self.points[p as usize];
-                (point.name.measurement.as_str() == measurement).then_some(point)
-            })
-            .and_then(live)
+        let point = self.table.find(device, measurement)?;
+        let Reading { value, timestamp, quality, .. } = (*self.readings.get(point as usize)?)?;
+        let provenance = Provenance::of(self.table.origin(point)?, quality);
+        Some(LiveValue { value, timestamp, quality, provenance })
+    }
+
+    /// When a device's newest value was taken.
+    pub fn newest(&self, device: u32) -> Option<Timestamp> {
+        let points = self.table.of_device(device).iter();
+        points.filter_map(|&point| Some((*self.readings.get(point as usize)?)?.timestamp)).max()
     }
 
     /// Whether the server announced values of a device at all, and where they come from.
     pub fn origin(&self, device: u32) -> Option<Origin> {
-        let first = *self.by_device.get(device as usize)?.first()?;
-        Some(self.points[first as usize].origin)
+        self.table.origin(*self.table.of_device(device).first()?)
     }
-
-    /// The newest timestamp of a device's values.
-    pub fn newest(&self, device: u32) -> Option<Timestamp> {
-        self.by_device
-            .get(device as usize)?
-            .iter()
-            .filter_map(|&p| self.points[p as usize].reading.map(|(_, at, _)| at))
-            .max()
-    }
-}
-
-fn live(point: &Point) -> Option<LiveValue> {
-    let (value, timestamp, quality) = point.reading?;
-    Some(LiveValue { value, timestamp, quality, provenance: Provenance::of(point.origin, quality) })
 }

@@ -1,97 +1,155 @@
-//! Where the link leaves what arrived until the next frame takes it: bounded, because newer values replace older ones.
+//! Where the link leaves what arrived until a frame takes it, and what a frame took and has not worked through yet.
+//!
+//! Bounded by construction, not by a limit that drops what comes next: a newer value replaces the older one of its point,
+//! a newer state the older one of its kind. Only outcomes that people are told of (updates of commands, histories,
+//! notices) have a number, and only beyond it the oldest of that kind goes.
 
 use super::NetEvent;
-use shared::stream::{PointValue, ServerMessage};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::model::COMMANDS_KEPT;
+use shared::{
+    alarm::Alarm,
+    id::DeviceId,
+    stream::{PointValue, Presence, ServerMessage},
+};
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, PoisonError, TryLockError},
+};
 
-/// Notices, histories and command updates that may wait; beyond it the oldest goes.
-const EVENTS_KEPT: usize = 4_096;
+/// Histories that may wait, and notices.
+const OUTCOMES_KEPT: usize = 64;
 
-/// What arrived, in order, with values apart.
+/// What arrived since it was last taken.
 #[derive(Debug, Default)]
-pub struct Mail {
-    pub events: Vec<NetEvent>,
-    /// Newest value of each point that changed.
-    pub values: Vec<PointValue>,
-    /// Position in `values` plus one, by point.
-    slots: Vec<u32>,
+struct Mail {
+    events: Vec<NetEvent>,
+    values: Newest<u32, PointValue>,
+    presence: Newest<DeviceId, Presence>,
+}
+
+/// The newest of each key, in a list that is handed over in no time.
+#[derive(Debug)]
+struct Newest<K, T> {
+    list: Vec<T>,
+    /// Where a key's newest stands in `list`, if that is of this round. Keys stay: a park has only so many.
+    places: HashMap<K, (u32, u32)>,
+    round: u32,
+}
+
+impl<K, T> Default for Newest<K, T> {
+    fn default() -> Self {
+        Self { list: Vec::new(), places: HashMap::new(), round: 0 }
+    }
+}
+
+impl<K: Hash + Eq, T> Newest<K, T> {
+    fn put(&mut self, key: K, new: T) {
+        let next = (self.round, self.list.len() as u32);
+        let place = self.places.entry(key).or_insert(next);
+        match self.list.get_mut(place.1 as usize) {
+            Some(old) if place.0 == self.round => *old = new,
+            _ => {
+                *place = next;
+                self.list.push(new);
+            }
+        }
+    }
+
+    /// Takes the list in exchange for an empty one.
+    fn swap(&mut self, empty: &mut Vec<T>) {
+        std::mem::swap(&mut self.list, empty);
+        self.round = self.round.wrapping_add(1);
+    }
+
+    fn clear(&mut self) {
+        self.list.clear();
+        self.round = self.round.wrapping_add(1);
+    }
 }
 
 impl Mail {
-    pub fn clear(&mut self) {
-        self.events.clear();
-        self.forget_values();
-    }
-
-    fn forget_values(&mut self) {
-        for value in self.values.drain(..) {
-            if let Some(slot) = self.slots.get_mut(value.point as usize) {
-                *slot = 0;
-            }
-        }
-    }
-
-    fn put_values(&mut self, values: &[PointValue]) {
-        for value in values {
-            let point = value.point as usize;
-            if point >= self.slots.len() {
-                self.slots.resize(point + 1, 0);
-            }
-            match self.slots[point] {
-                0 => {
-                    self.values.push(*value);
-                    self.slots[point] = self.values.len() as u32;
-                }
-                taken => self.values[taken as usize - 1] = *value,
-            }
-        }
-    }
-
-    /// Files an event; of kinds that replace each other only the newest stays.
-    pub fn put(&mut self, event: NetEvent) {
-        match &event {
+    /// Files an event in the place of the one it replaces, if there is one.
+    fn put(&mut self, event: NetEvent) {
+        match event {
             NetEvent::Stream { message: ServerMessage::Values(values), .. } => {
-                self.put_values(values);
-                return;
+                for value in values {
+                    self.values.put(value.point, value);
+                }
             }
-            // New numbers for the points: values under the old ones mean nothing any more.
-            NetEvent::Stream { message: ServerMessage::Subscribed(_), .. } => self.forget_values(),
-            _ => {}
+            NetEvent::Stream { message: ServerMessage::Presence(list), .. } => {
+                for presence in list {
+                    self.presence.put(presence.device.clone(), presence);
+                }
+            }
+            event => {
+                if matches!(event, NetEvent::Points(_)) {
+                    // New numbers for the points: values under the old ones mean nothing any more.
+                    self.values.clear();
+                }
+                self.file(event);
+            }
         }
-        if let Some(kind) = replaceable(&event) {
-            self.events.retain(|old| replaceable(old) != Some(kind));
-        }
-        if self.events.len() >= EVENTS_KEPT {
-            self.events.remove(0);
+    }
+
+    fn file(&mut self, mut event: NetEvent) {
+        self.gather_alarms(&mut event);
+        self.events.retain(|old| !replaces(&event, old));
+        if let Some(most) = most_kept(&event) {
+            let kind = std::mem::discriminant(&event);
+            // Of the stream's messages only updates of commands have a number.
+            let same = |e: &NetEvent| most_kept(e).is_some() && std::mem::discriminant(e) == kind;
+            if self.events.iter().filter(|e| same(e)).count() >= most
+                && let Some(oldest) = self.events.iter().position(same)
+            {
+                self.events.remove(oldest);
+            }
         }
         self.events.push(event);
     }
 }
 
-/// The kind of an event of which only the newest matters.
-fn replaceable(event: &NetEvent) -> Option<u8> {
-    Some(match event {
-        NetEvent::Scene { .. } => 0,
-        NetEvent::Clock { .. } => 1,
-        NetEvent::Curve(_) => 2,
-        NetEvent::Energy(_) => 3,
-        NetEvent::Plan(_) => 4,
-        NetEvent::Tracking(_) => 5,
-        NetEvent::RoundTrip { .. } => 6,
-        NetEvent::Stream { message, .. } => match message {
-            ServerMessage::Energy(_) => 7,
-            ServerMessage::Plan(_) => 8,
-            ServerMessage::Alarms(_) => 9,
-            ServerMessage::Tick(_) => 10,
-            ServerMessage::Pong(_) => 11,
-            ServerMessage::Subscribed(_) => 12,
-            ServerMessage::Values(_)
-            | ServerMessage::Presence(_)
-            | ServerMessage::AlarmsChanged(_)
-            | ServerMessage::Command(_) => return None,
+impl Mail {
+    /// Changes among the alarms that still wait join newer ones, each alarm as it last was.
+    fn gather_alarms(&mut self, event: &mut NetEvent) {
+        let Some(new) = changed_alarms(event) else { return };
+        let Some(old) = self.events.iter_mut().find_map(changed_alarms) else { return };
+        let mut all: Vec<Alarm> = std::mem::take(old);
+        all.retain(|old| new.iter().all(|new| new.id != old.id));
+        all.append(new);
+        *new = all;
+    }
+}
+
+fn changed_alarms(event: &mut NetEvent) -> Option<&mut Vec<Alarm>> {
+    match event {
+        NetEvent::Stream { message: ServerMessage::AlarmsChanged(changed), .. } => Some(changed),
+        _ => None,
+    }
+}
+
+/// How many of its kind may wait; `None` for those of which there is one at most.
+fn most_kept(event: &NetEvent) -> Option<usize> {
+    match event {
+        NetEvent::Stream { message: ServerMessage::Command(_), .. } => Some(COMMANDS_KEPT),
+        NetEvent::History { .. } | NetEvent::Notice(_) => Some(OUTCOMES_KEPT),
+        _ => None,
+    }
+}
+
+/// Whether the older event means nothing after the newer.
+fn replaces(newer: &NetEvent, older: &NetEvent) -> bool {
+    match (newer, older) {
+        (NetEvent::Notice(_), NetEvent::Notice(_)) => false,
+        (NetEvent::History { point: new, .. }, NetEvent::History { point: old, .. }) => new == old,
+        (NetEvent::Stream { message: new, .. }, NetEvent::Stream { message: old, .. }) => match (new, old) {
+            (ServerMessage::Command(new), ServerMessage::Command(old)) => new.command_id == old.command_id,
+            // The whole list tells all that changed before.
+            (ServerMessage::Alarms(_), ServerMessage::AlarmsChanged(_)) => true,
+            _ => std::mem::discriminant(new) == std::mem::discriminant(old),
         },
-        NetEvent::Link(_) | NetEvent::History { .. } | NetEvent::Notice(_) => return None,
-    })
+        _ => std::mem::discriminant(newer) == std::mem::discriminant(older),
+    }
 }
 
 #[derive(Clone, Default)]
@@ -101,63 +159,175 @@ impl Mailbox {
     pub fn put(&self, event: NetEvent) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).put(event);
     }
+}
 
-    /// Exchanges the filled mail for an empty one.
-    pub fn swap(&self, empty: &mut Mail) {
-        std::mem::swap(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), empty);
+/// What frames took out of the mailbox. Events are worked through in the frame that took them; values and presence, of
+/// which there may be very many, in parts.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    pub events: Vec<NetEvent>,
+    values: Vec<PointValue>,
+    values_done: usize,
+    presence: Vec<Presence>,
+}
+
+impl Inbox {
+    /// Takes what arrived, unless the link is putting something in at this very moment: then the next frame does.
+    pub fn refill(&mut self, mailbox: &Mailbox) {
+        let mut mail = match mailbox.0.try_lock() {
+            Ok(mail) => mail,
+            Err(TryLockError::Poisoned(mail)) => mail.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        self.events.append(&mut mail.events);
+        if self.events.iter().any(|event| matches!(event, NetEvent::Points(_))) {
+            self.values_done = self.values.len();
+        }
+        if self.values_done == self.values.len() {
+            self.values.clear();
+            self.values_done = 0;
+            mail.values.swap(&mut self.values);
+        }
+        if self.presence.is_empty() {
+            mail.presence.swap(&mut self.presence);
+        }
+    }
+
+    /// The next values to work through, at most so many.
+    pub fn next_values(&mut self, most: usize) -> &[PointValue] {
+        let from = self.values_done;
+        self.values_done = self.values.len().min(from + most);
+        &self.values[from..self.values_done]
+    }
+
+    /// The next presences to work through, at most so many.
+    pub fn next_presence(&mut self, most: usize) -> impl Iterator<Item = Presence> {
+        let left = self.presence.len().saturating_sub(most);
+        self.presence.drain(left..)
+    }
+
+    /// Whether nothing waits for a further frame.
+    pub fn is_done(&self) -> bool {
+        self.values_done == self.values.len() && self.presence.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::{telemetry::Quality, time::Timestamp};
+    use crate::{
+        model::{FaultKind, LinkState, PointTable},
+        net::{Asked, Notice},
+    };
+    use shared::{
+        command::CommandStatus,
+        stream::{CommandUpdate, PointName},
+        telemetry::Quality,
+        time::Timestamp,
+    };
+
+    fn stream(message: ServerMessage) -> NetEvent {
+        NetEvent::Stream { message, local: Timestamp(0) }
+    }
 
     fn values(list: &[(u32, f64)]) -> NetEvent {
-        let list = list
-            .iter()
-            .map(|&(point, value)| PointValue {
-                point,
-                value,
-                timestamp: Timestamp(0),
-                quality: Quality::Good,
-            })
-            .collect();
-        NetEvent::Stream { message: ServerMessage::Values(list), local: Timestamp(0) }
+        let list = list.iter().map(|&(point, value)| PointValue {
+            point,
+            value,
+            timestamp: Timestamp(0),
+            quality: Quality::Good,
+        });
+        stream(ServerMessage::Values(list.collect()))
+    }
+
+    fn points() -> NetEvent {
+        NetEvent::Points(Arc::new(PointTable::default()))
+    }
+
+    fn presence(device: &str, online: bool) -> NetEvent {
+        let presence = Presence { device: device.parse().unwrap(), online, last_seen: None };
+        stream(ServerMessage::Presence(vec![presence]))
+    }
+
+    fn read(inbox: &mut Inbox, most: usize) -> Vec<(u32, f64)> {
+        inbox.next_values(most).iter().map(|v| (v.point, v.value)).collect()
     }
 
     #[test]
     fn a_client_that_does_not_look_keeps_one_value_a_point() {
-        let mailbox = Mailbox::default();
+        let (mailbox, mut inbox) = (Mailbox::default(), Inbox::default());
         for round in 0..1_000 {
             mailbox.put(values(&[(0, f64::from(round)), (7, 1.0)]));
-            let tick = ServerMessage::Tick(Timestamp(i64::from(round)));
-            mailbox.put(NetEvent::Stream { message: tick, local: Timestamp(0) });
+            mailbox.put(stream(ServerMessage::Tick(Timestamp(i64::from(round)))));
         }
-        let mut mail = Mail::default();
-        mailbox.swap(&mut mail);
-        assert_eq!(
-            mail.values.iter().map(|v| (v.point, v.value)).collect::<Vec<_>>(),
-            [(0, 999.0), (7, 1.0)]
-        );
-        assert_eq!(mail.events.len(), 1);
+        inbox.refill(&mailbox);
+        assert_eq!(read(&mut inbox, 100), [(0, 999.0), (7, 1.0)]);
+        assert_eq!(inbox.events.len(), 1);
     }
 
     #[test]
-    fn a_cleared_mail_takes_values_again() {
-        let mut mail = Mail::default();
-        mail.put(values(&[(3, 1.0)]));
-        mail.clear();
-        mail.put(values(&[(3, 2.0)]));
-        assert_eq!(mail.values.len(), 1);
-        assert_eq!(mail.values[0].value, 2.0);
+    fn a_frame_takes_only_so_much_and_the_next_goes_on() {
+        let (mailbox, mut inbox) = (Mailbox::default(), Inbox::default());
+        mailbox.put(values(&[(0, 1.0), (1, 1.0), (2, 1.0)]));
+        for device in ["a", "b", "c"] {
+            mailbox.put(presence(device, true));
+        }
+        inbox.refill(&mailbox);
+        assert_eq!(read(&mut inbox, 2), [(0, 1.0), (1, 1.0)]);
+        assert_eq!(inbox.next_presence(2).count(), 2);
+        assert!(!inbox.is_done());
+        mailbox.put(values(&[(0, 2.0)]));
+        mailbox.put(values(&[(0, 3.0)]));
+        inbox.refill(&mailbox);
+        assert_eq!(read(&mut inbox, 2), [(2, 1.0)]);
+        assert_eq!(inbox.next_presence(2).count(), 1);
+        inbox.refill(&mailbox);
+        assert_eq!(read(&mut inbox, 2), [(0, 3.0)]);
+        assert!(inbox.is_done());
     }
 
     #[test]
-    fn a_new_subscription_drops_values_under_old_numbers() {
-        let mut mail = Mail::default();
-        mail.put(values(&[(3, 1.0)]));
-        mail.put(NetEvent::Stream { message: ServerMessage::Subscribed(Vec::new()), local: Timestamp(0) });
-        assert!(mail.values.is_empty());
+    fn new_points_drop_values_under_old_numbers_wherever_they_wait() {
+        let (mailbox, mut inbox) = (Mailbox::default(), Inbox::default());
+        mailbox.put(values(&[(3, 1.0), (4, 1.0)]));
+        inbox.refill(&mailbox);
+        assert_eq!(read(&mut inbox, 1), [(3, 1.0)]);
+        mailbox.put(values(&[(3, 2.0)]));
+        mailbox.put(points());
+        mailbox.put(values(&[(0, 5.0)]));
+        inbox.refill(&mailbox);
+        assert_eq!(read(&mut inbox, 100), [(0, 5.0)]);
+    }
+
+    #[test]
+    fn no_flood_pushes_out_what_the_client_must_know() {
+        let (mailbox, mut inbox) = (Mailbox::default(), Inbox::default());
+        mailbox.put(points());
+        mailbox.put(NetEvent::Link(LinkState::Connecting));
+        mailbox.put(NetEvent::User(None));
+        mailbox.put(NetEvent::Link(LinkState::Live));
+        for number in 0..10_000 {
+            let update = CommandUpdate {
+                command_id: format!("c{number}").parse().unwrap(),
+                device_id: "d".parse().unwrap(),
+                status: CommandStatus::Sent,
+                reason: None,
+            };
+            mailbox.put(stream(ServerMessage::Command(update)));
+            mailbox.put(NetEvent::Notice(Notice { what: Asked::PlanNow, error: None }));
+            let point = PointName {
+                device: "d".parse().unwrap(),
+                measurement: format!("m{number}").parse().unwrap(),
+            };
+            mailbox.put(NetEvent::History { point, result: Err(FaultKind::NoAnswer.into()) });
+            mailbox.put(presence("d", number % 2 == 1));
+        }
+        inbox.refill(&mailbox);
+        let count = |wanted: fn(&NetEvent) -> bool| inbox.events.iter().filter(|e| wanted(e)).count();
+        assert_eq!(count(|e| matches!(e, NetEvent::Points(_) | NetEvent::User(None))), 2);
+        assert_eq!(count(|e| matches!(e, NetEvent::Link(LinkState::Live))), 1);
+        assert_eq!(count(|e| matches!(e, NetEvent::Stream { .. })), COMMANDS_KEPT);
+        assert_eq!(inbox.events.len(), 3 + COMMANDS_KEPT + 2 * OUTCOMES_KEPT);
+        assert!(inbox.next_presence(10).map(|p| p.online).eq([true]));
     }
 }

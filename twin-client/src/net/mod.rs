@@ -2,47 +2,52 @@
 //!
 //! ```text
 //! panels → NetCommand → (bounded) → Link (state machine, own thread) ⇄ Transport (WebSocket, HTTP)
-//! ECS    ← Mail       ← Mailbox (newest value a point, newest of each kind) ← NetEvent
+//! ECS    ← Inbox      ← Mailbox (newest value a point, newest of each kind) ← NetEvent
 //! ```
 //!
-//! Frames never wait for the network: the ECS swaps the mailbox under a lock held for the swap only, and a full command
-//! queue refuses instead of blocking.
+//! Frames never wait for the network: a frame takes what arrived if the mailbox is free at that moment and works through a
+//! bounded part of it; what is expensive to work out (a scene's look-ups, a subscription's points) is worked out on the
+//! link's thread; a full command queue refuses instead of blocking.
 
 pub mod link;
 pub mod mailbox;
+mod requests;
 pub mod rest;
+mod session;
 pub mod transport;
 #[cfg(not(target_arch = "wasm32"))]
 mod worker;
 
 pub use link::{Credentials, LinkConfig};
-pub use mailbox::{Mail, Mailbox};
+pub use mailbox::{Inbox, Mailbox};
 
-use crate::model::LinkState;
+use crate::model::{Fault, LinkState, PointTable, Role, SceneIndex};
 use bevy::prelude::Resource;
 use shared::{
     command::CommandRequest,
     energy::{EnergyCurve, EnergySummary},
     id::AlarmId,
     plan::{PlanTracking, PlanView},
-    scene::Scene,
     stream::{PointName, ServerMessage},
     time::Timestamp,
 };
+use std::sync::Arc;
 
 /// What the link tells the client.
 #[derive(Debug)]
 pub enum NetEvent {
     Link(LinkState),
-    Scene {
-        scene: Box<Scene>,
-        etag: String,
-    },
+    /// Who is logged in and what they may do; `None` when nobody is.
+    User(Option<(String, Role)>),
+    Scene(Arc<SceneIndex>),
+    /// A subscription's points: new numbers for all values after it.
+    Points(Arc<PointTable>),
     /// The server's clock and this machine's when it was heard.
     Clock {
         server: Timestamp,
         local: Timestamp,
     },
+    /// Anything else the stream says.
     Stream {
         message: ServerMessage,
         local: Timestamp,
@@ -53,7 +58,7 @@ pub enum NetEvent {
     Tracking(PlanTracking),
     History {
         point: PointName,
-        result: Result<Vec<(i64, f64)>, String>,
+        result: Result<Vec<(i64, f64)>, Fault>,
     },
     RoundTrip {
         ms: u32,
@@ -66,13 +71,12 @@ pub enum NetEvent {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Notice {
     pub what: Asked,
-    /// The server's reason when it refused.
-    pub error: Option<String>,
+    /// Why it did not work.
+    pub error: Option<Fault>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
-    Login,
     Acknowledge,
     PlanNow,
     Command,
@@ -94,7 +98,7 @@ pub enum NetCommand {
 pub struct Net {
     commands: crossbeam_channel::Sender<NetCommand>,
     mailbox: Mailbox,
-    spare: Mail,
+    inbox: Inbox,
 }
 
 impl Net {
@@ -104,7 +108,7 @@ impl Net {
         let (commands, asked) = crossbeam_channel::bounded(64);
         let mailbox = Mailbox::default();
         worker::spawn(config, asked, mailbox.clone())?;
-        Ok(Self { commands, mailbox, spare: Mail::default() })
+        Ok(Self { commands, mailbox, inbox: Inbox::default() })
     }
 
     /// Hands a wish to the link; `false` when its queue is full or it is gone.
@@ -112,10 +116,9 @@ impl Net {
         self.commands.try_send(command).is_ok()
     }
 
-    /// Everything that arrived since the last call, newest values only. The buffers are reused.
-    pub fn collect(&mut self) -> &mut Mail {
-        self.spare.clear();
-        self.mailbox.swap(&mut self.spare);
-        &mut self.spare
+    /// What arrived and was not worked through yet, newest values only. The buffers are reused.
+    pub fn collect(&mut self) -> &mut Inbox {
+        self.inbox.refill(&self.mailbox);
+        &mut self.inbox
     }
 }

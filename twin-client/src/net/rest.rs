@@ -1,8 +1,9 @@
 //! What is asked over HTTP, and how its answers read: `{"code","message","data"}`.
 
+use crate::model::{Fault, FaultKind, Role, history::STEP_S};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
-use shared::{command::CommandRequest, id::AlarmId, stream::PointName, time::Timestamp};
+use shared::{command::CommandRequest, id::AlarmId, stream::PointName};
 
 /// A request, without the server's address and the token.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,26 +19,53 @@ pub struct HttpRequest {
 pub struct HttpResponse {
     pub status: u16,
     pub etag: Option<String>,
+    /// Seconds the server asks to wait before another try.
+    pub retry_after_s: Option<i64>,
     pub body: Vec<u8>,
 }
 
 /// One thing to ask for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ask {
-    Login { user: String, password: String },
-    Refresh { refresh_token: String },
+    Login {
+        user: String,
+        password: String,
+    },
+    Refresh {
+        refresh_token: String,
+    },
+    Logout {
+        refresh_token: String,
+    },
+    /// Who the token belongs to.
+    Me,
     Scene,
     Curve,
     Energy,
     Plan,
     Tracking,
-    History { point: PointName, from: Timestamp, to: Timestamp },
+    /// The last hour on the server's clock.
+    History(PointName),
     Acknowledge(AlarmId),
     PlanNow,
     Command(Box<CommandRequest>),
 }
 
+/// How long an answer may take; a large park's scene over a slow line takes longest.
+const ANSWER_WITHIN_MS: i64 = 15_000;
+const SCENE_WITHIN_MS: i64 = 60_000;
+
 impl Ask {
+    /// After this long nobody waits for the answer any more.
+    pub fn patience_ms(&self) -> i64 {
+        if *self == Ask::Scene { SCENE_WITHIN_MS } else { ANSWER_WITHIN_MS }
+    }
+
+    /// Whether this is how tokens are had, rather than what they are for.
+    pub fn is_login(&self) -> bool {
+        matches!(self, Ask::Login { .. } | Ask::Refresh { .. })
+    }
+
     pub fn request(&self, bearer: Option<&str>, scene_etag: Option<&str>) -> HttpRequest {
         let get = |path: String| HttpRequest {
             post: false,
@@ -60,6 +88,11 @@ impl Ask {
                 bearer: None,
                 ..post("/api/v1/auth/refresh", json!({ "refreshToken": refresh_token }))
             },
+            Ask::Logout { refresh_token } => HttpRequest {
+                bearer: None,
+                ..post("/api/v1/auth/logout", json!({ "refreshToken": refresh_token }))
+            },
+            Ask::Me => get("/api/v1/me".into()),
             Ask::Scene => HttpRequest {
                 if_none_match: scene_etag.map(|tag| format!("\"{tag}\"")),
                 ..get("/api/v1/scene".into())
@@ -68,10 +101,9 @@ impl Ask {
             Ask::Energy => get("/api/v1/energy/summary".into()),
             Ask::Plan => get("/api/v1/vpp/plan".into()),
             Ask::Tracking => get("/api/v1/vpp/tracking".into()),
-            Ask::History { point, from, to } => get(format!(
-                "/api/v1/devices/{}/history?measurement={}&from={}&to={}&step=20",
-                point.device, point.measurement, from.0, to.0
-            )),
+            Ask::History(PointName { device, measurement }) => {
+                get(format!("/api/v1/devices/{device}/history?measurement={measurement}&step={STEP_S}"))
+            }
             Ask::Acknowledge(id) => post(&format!("/api/v1/alarms/{id}/acknowledge"), json!({})),
             Ask::PlanNow => post("/api/v1/vpp/plan", json!({})),
             Ask::Command(request) => {
@@ -98,6 +130,20 @@ pub struct Tokens {
     pub access_token: String,
     #[serde(default)]
     pub refresh_token: Option<String>,
+    /// Seconds the access token lives.
+    #[serde(default)]
+    pub expires_in: Option<i64>,
+    #[serde(default)]
+    pub username: Option<String>,
+    #[serde(default)]
+    pub role: Option<Role>,
+}
+
+/// Who a token belongs to.
+#[derive(Debug, Deserialize)]
+pub struct Me {
+    pub name: String,
+    pub role: Role,
 }
 
 #[derive(Debug, Deserialize)]
@@ -111,22 +157,33 @@ impl HttpResponse {
         (200..300).contains(&self.status)
     }
 
-    /// The answer's `data`, or a sentence that says what went wrong.
-    pub fn data<T: DeserializeOwned>(&self) -> Result<T, String> {
+    /// The answer's `data`, or what went wrong.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         if !self.is_success() {
-            return Err(self.failure());
+            return Err(self.fault());
         }
         serde_json::from_slice::<Envelope<T>>(&self.body)
             .map(|e| e.data)
-            .map_err(|e| format!("the server's answer does not read: {e}"))
+            .map_err(|e| FaultKind::Unreadable.with(e.to_string()))
     }
 
     /// The server's own words about a failure, or the status.
-    pub fn failure(&self) -> String {
-        match serde_json::from_slice::<Failure>(&self.body) {
-            Ok(f) => format!("{} ({})", f.message, f.code),
-            Err(_) => format!("HTTP {}", self.status),
-        }
+    pub fn fault(&self) -> Fault {
+        let said = serde_json::from_slice::<Failure>(&self.body).ok();
+        let code = said.as_ref().map_or("", |f| f.code.as_str());
+        let kind = match (self.status, code) {
+            (401, "INVALID_CREDENTIALS") => FaultKind::WrongPassword,
+            (401, _) => FaultKind::TokenOver,
+            (403, _) => FaultKind::NotAllowed,
+            (429, "TOO_MANY_ATTEMPTS") => FaultKind::TooManyAttempts,
+            (429 | 503, _) => FaultKind::Busy,
+            (500.., _) => FaultKind::ServerFault,
+            _ => FaultKind::Refused,
+        };
+        kind.with(match &said {
+            Some(f) => format!("{} ({})", f.message, f.code),
+            None => format!("HTTP {}", self.status),
+        })
     }
 }
 
@@ -140,14 +197,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_is_told_in_the_servers_words() {
-        let answer = |status, body: &str| HttpResponse { status, etag: None, body: body.into() };
-        let refused = answer(403, r#"{"code":"FORBIDDEN","message":"operators only","traceId":"1"}"#);
-        assert_eq!(refused.data::<Tokens>().unwrap_err(), "operators only (FORBIDDEN)");
-        assert_eq!(answer(502, "<html>").data::<Tokens>().unwrap_err(), "HTTP 502");
-        let tokens = answer(200, r#"{"code":"SUCCESS","message":"","data":{"accessToken":"a"}}"#);
-        assert_eq!(tokens.data::<Tokens>().unwrap().access_token, "a");
-        assert!(answer(200, "{}").data::<Tokens>().unwrap_err().contains("does not read"));
+    fn a_failure_has_a_kind_and_the_servers_words() {
+        let answer = |status, body: &str| HttpResponse { status, body: body.into(), ..Default::default() };
+        let said = |code: &str| format!(r#"{{"code":"{code}","message":"said so","traceId":"1"}}"#);
+        for (status, code, kind) in [
+            (401, "INVALID_CREDENTIALS", FaultKind::WrongPassword),
+            (401, "TOKEN_EXPIRED", FaultKind::TokenOver),
+            (403, "FORBIDDEN", FaultKind::NotAllowed),
+            (404, "UNKNOWN_ALARM", FaultKind::Refused),
+            (429, "TOO_MANY_ATTEMPTS", FaultKind::TooManyAttempts),
+            (429, "BUSY", FaultKind::Busy),
+            (500, "INTERNAL", FaultKind::ServerFault),
+            (503, "STORAGE_FAILED", FaultKind::Busy),
+        ] {
+            let refused = answer(status, &said(code)).data::<Tokens>().unwrap_err();
+            assert_eq!(refused, kind.with(format!("said so ({code})")));
+        }
+        assert_eq!(answer(502, "<html>").fault(), FaultKind::ServerFault.with("HTTP 502"));
+        assert_eq!(answer(200, "{}").data::<Tokens>().unwrap_err().kind, FaultKind::Unreadable);
+    }
+
+    #[test]
+    fn a_login_says_who_it_is_how_long_it_lasts_and_what_one_may_do() {
+        let body = r#"{"code":"SUCCESS","message":"","data":{"accessToken":"a","refreshToken":"r",
+            "tokenType":"Bearer","expiresIn":900,"username":"lin","role":"operator"}}"#;
+        let answer = HttpResponse { status: 200, body: body.into(), ..Default::default() };
+        let tokens = answer.data::<Tokens>().unwrap();
+        assert_eq!(
+            (tokens.expires_in, tokens.username.as_deref(), tokens.role),
+            (Some(900), Some("lin"), Some(Role::Operator))
+        );
     }
 
     #[test]

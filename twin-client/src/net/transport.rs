@@ -3,7 +3,16 @@
 use super::rest::{HttpRequest, HttpResponse};
 use crossbeam_channel::Sender;
 use shared::stream::Encoding;
-use std::ops::ControlFlow;
+use std::{
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+/// Requests under way at once. One that is never answered holds a thread natively, whoever gave up waiting for it.
+const MOST_REQUESTS: usize = 64;
 
 /// What comes back from the wire.
 #[derive(Debug)]
@@ -40,13 +49,14 @@ pub struct WebTransport {
     events: Sender<WireEvent>,
     socket: Option<ewebsock::WsSender>,
     encoding: Encoding,
+    under_way: Arc<AtomicUsize>,
 }
 
 impl WebTransport {
     /// Events go to `events`. When that channel is full the socket's thread waits, so the server sees a slow reader and
     /// conflates.
     pub fn new(events: Sender<WireEvent>) -> Self {
-        Self { events, socket: None, encoding: Encoding::Postcard }
+        Self { events, socket: None, encoding: Encoding::Postcard, under_way: Arc::default() }
     }
 }
 
@@ -82,7 +92,7 @@ impl Transport for WebTransport {
         match ewebsock::ws_connect(url.to_owned(), options, on_event) {
             Ok(socket) => self.socket = Some(socket),
             Err(reason) => {
-                // A full channel cannot be: the link that reads it is what called us.
+                // Were the channel full, the link would give up waiting for the stream by itself.
                 let _ = self.events.try_send(WireEvent::Closed { stream, reason });
             }
         }
@@ -116,10 +126,20 @@ impl Transport for WebTransport {
         let mut outgoing = ehttp::Request::new(method, format!("{base_url}{}", request.path), headers);
         outgoing.body = request.body;
         let events = self.events.clone();
+        if self.under_way.load(Ordering::Relaxed) >= MOST_REQUESTS {
+            let result = Err(format!("{MOST_REQUESTS} requests are waiting for the server"));
+            // The link that calls us reads the channel; were it full, the link gives up waiting by itself.
+            let _ = events.try_send(WireEvent::Response { id, result });
+            return;
+        }
+        let under_way = self.under_way.clone();
+        under_way.fetch_add(1, Ordering::Relaxed);
         ehttp::fetch(outgoing, move |result| {
+            under_way.fetch_sub(1, Ordering::Relaxed);
             let result = result.map(|answer| HttpResponse {
                 status: answer.status,
                 etag: answer.headers.get("etag").map(str::to_owned),
+                retry_after_s: answer.headers.get("retry-after").and_then(|s| s.trim().parse().ok()),
                 body: answer.bytes,
             });
             // The link is gone when nobody listens: then nobody wants the answer.

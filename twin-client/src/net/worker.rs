@@ -15,7 +15,7 @@ pub(super) fn spawn(config: LinkConfig, commands: Receiver<NetCommand>, mailbox:
         let (sender, wire) = bounded(WIRE_EVENTS);
         let mut link = Link::new(config, WebTransport::new(sender));
         let mut out = |event| mailbox.put(event);
-        link.start(&mut out);
+        link.start(local_now(), &mut out);
         loop {
             select! {
                 recv(wire) -> event => match event {

@@ -1,13 +1,16 @@
 //! The carbon clock: the day's grid intensity as a ring, what is forecast hatched, with method and source.
 
-use super::parts;
+use super::parts::{self, About};
 use crate::{
     i18n::I18n,
     model::ParkModel,
     ui::{commands::UiCommand, format, theme},
 };
 use egui::{Pos2, RichText, Sense, Shape, Stroke, Ui, pos2, vec2};
-use shared::time::{HOUR_MS, MINUTE_MS};
+use shared::{
+    energy::FactorUsed,
+    time::{HOUR_MS, MINUTE_MS, Timestamp},
+};
 use std::f32::consts::TAU;
 
 const QUARTERS: usize = 96;
@@ -18,16 +21,18 @@ fn ring(model: &ParkModel) -> [Option<(f64, bool)>; QUARTERS] {
     let (Some(scene), Some(energy)) = (&model.scene, &model.energy) else { return ring };
     let midnight = model.now.start_of_day(&scene.zone);
     let now = (model.now.since(midnight) / (15 * MINUTE_MS)).clamp(0, QUARTERS as i64 - 1) as usize;
-    // Up to now the factor in force is what the day's emissions are counted with.
+    // Without a plan that knows the hours, the factor that the day's emissions are counted with.
     for slot in ring.iter_mut().take(now + 1) {
         *slot = Some((energy.emission_factor.kg_per_kwh, false));
     }
     if let Some(plan) = model.plan.as_ref().filter(|p| p.version > 0) {
-        for (i, factor) in plan.emission_factor_kg_per_kwh.iter().enumerate() {
-            let at = plan.start.0 + i as i64 * i64::from(plan.step_s) * 1_000;
-            let slot = (at - midnight.0) / (15 * MINUTE_MS);
-            if slot > now as i64 && slot < QUARTERS as i64 {
-                ring[slot as usize] = Some((*factor, true));
+        let before = &plan.emission_factor_before_kg_per_kwh;
+        let first = plan.start.0 - before.len() as i64 * i64::from(plan.step_s) * 1_000;
+        for (i, factor) in before.iter().chain(&plan.emission_factor_kg_per_kwh).enumerate() {
+            let since_midnight = first + i as i64 * i64::from(plan.step_s) * 1_000 - midnight.0;
+            let slot = since_midnight.div_euclid(15 * MINUTE_MS);
+            if let Some(place) = usize::try_from(slot).ok().and_then(|slot| ring.get_mut(slot)) {
+                *place = Some((*factor, slot > now as i64));
             }
         }
     }
@@ -40,40 +45,55 @@ pub fn carbon_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, _out: &mut Vec<UiC
         parts::card(ui, &title, |_| {}, |ui| parts::nothing_yet(ui, &i18n.t("waiting-for-data")));
         return;
     };
+    let at = Some(Timestamp(energy.at.0 - energy.age_ms));
     parts::card(
         ui,
         &title,
-        |ui| {
-            ui.label(RichText::new("gCO₂e/kWh").size(11.0).color(theme::FAINT));
-        },
+        |ui| parts::about(ui, model, i18n, &About { unit: "gCO₂e/kWh", provenance: energy.provenance, at }),
         |ui| {
             let ring = ring(model);
             ui.horizontal(|ui| {
                 clock(ui, model, &ring, energy.emission_factor.kg_per_kwh);
                 ui.vertical(|ui| {
-                    ui.add_space(6.0);
-                    parts::tile(
-                        ui,
-                        &i18n.t("carbon-now"),
-                        &format::grouped(energy.emission_rate_kg_per_h, 0),
-                        "kg/h",
-                    );
                     ui.add_space(4.0);
-                    let (value, unit) = format::mass(energy.today.emissions_kg);
-                    parts::tile(ui, &i18n.t("carbon-today"), &value, unit);
+                    let (rate, unit) = format::mass(energy.emission_rate_kg_per_h);
+                    parts::tile(ui, &i18n.t("carbon-now"), &rate, &format!("{unit}/h"))
+                        .on_hover_text(i18n.t("carbon-now-hint"));
                     ui.add_space(6.0);
                     scale(ui, &ring, i18n);
+                    if energy.emission_factor.hourly_shape {
+                        let note =
+                            RichText::new(i18n.t("carbon-hourly-stand-in")).size(10.0).color(theme::FAINT);
+                        ui.label(note).on_hover_text(i18n.t("carbon-hourly-hint"));
+                    }
                 });
             });
-            let factor = &energy.emission_factor;
-            let basis = match factor.basis.as_str() {
-                "market" => i18n.t("carbon-market-based"),
-                _ => i18n.t("carbon-location-based"),
-            };
-            let source = format!("{basis} · {} · {}", factor.source, factor.year);
-            ui.label(RichText::new(source).size(10.5).color(theme::FAINT));
+            factor_line(ui, i18n, &energy.emission_factor);
         },
     );
+}
+
+/// Which factor: its basis, its year, how sure it is, and its source in the words of the scene.
+fn factor_line(ui: &mut Ui, i18n: &I18n, factor: &FactorUsed) {
+    let basis = match factor.basis.as_str() {
+        "market" => i18n.t("carbon-market-based"),
+        _ => i18n.t("carbon-location-based"),
+    };
+    let year = i18n.t1("carbon-year", "year", factor.year.to_string());
+    let sure = match factor.status.as_str() {
+        "V" => i18n.t("carbon-sure-verified"),
+        "R" => i18n.t("carbon-sure-reported"),
+        "X" => i18n.t("carbon-sure-conflicting"),
+        _ => i18n.t("carbon-sure-memory"),
+    };
+    // The source is one text, mostly Chinese: an English reader is told before meeting it.
+    let source = if factor.source.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c)) {
+        i18n.t1("carbon-source-chinese", "source", factor.source.as_str())
+    } else {
+        i18n.t1("carbon-source", "source", factor.source.as_str())
+    };
+    let line = RichText::new(format!("{basis} · {year} · {source}")).size(10.5).color(theme::WEAK);
+    ui.add(egui::Label::new(line).truncate()).on_hover_text(format!("{basis} · {year}\n{sure}\n{source}"));
 }
 
 /// Least and most of the ring, kept apart so that a flat day is one colour in the middle.
@@ -90,10 +110,10 @@ fn range(ring: &[Option<(f64, bool)>]) -> (f64, f64) {
 }
 
 fn clock(ui: &mut Ui, model: &ParkModel, ring: &[Option<(f64, bool)>; QUARTERS], now_factor: f64) {
-    let size = 132.0;
+    let size = 108.0;
     let (rect, _) = ui.allocate_exact_size(vec2(size, size), Sense::hover());
     let centre = rect.center();
-    let (outer, inner) = (size / 2.0 - 9.0, size / 2.0 - 24.0);
+    let (outer, inner) = (size / 2.0 - 9.0, size / 2.0 - 22.0);
     let painter = ui.painter();
     let (low, high) = range(ring);
     let point = |angle: f32, radius: f32| centre + vec2(angle.sin(), -angle.cos()) * radius;
@@ -127,7 +147,7 @@ fn clock(ui: &mut Ui, model: &ParkModel, ring: &[Option<(f64, bool)>; QUARTERS],
         painter,
         centre - vec2(0.0, 6.0),
         &format::grouped(now_factor * 1_000.0, 0),
-        22.0,
+        20.0,
         theme::TEXT,
     );
     parts::centred(painter, centre + vec2(0.0, 13.0), "g/kWh", 10.5, theme::WEAK);
@@ -137,7 +157,7 @@ fn hours(painter: &egui::Painter, centre: Pos2, outer: f32) {
     for hour in [0, 6, 12, 18] {
         let angle = TAU * hour as f32 / 24.0;
         let at = centre + vec2(angle.sin(), -angle.cos()) * (outer + 6.0);
-        parts::centred(painter, at, &format!("{hour}"), 9.5, theme::FAINT);
+        parts::centred(painter, at, &format!("{hour}"), 9.5, theme::WEAK);
     }
 }
 
@@ -154,9 +174,9 @@ fn scale(ui: &mut Ui, ring: &[Option<(f64, bool)>], i18n: &I18n) {
     }
     ui.horizontal(|ui| {
         let text = |kg: f64| RichText::new(format::grouped(kg * 1_000.0, 0)).size(10.0).color(theme::WEAK);
+        ui.set_width(rect.width());
         ui.label(text(low));
-        ui.add_space(66.0);
-        ui.label(text(high));
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| ui.label(text(high)));
     });
-    ui.label(RichText::new(format!("▨ {}", i18n.t("carbon-forecast"))).size(10.0).color(theme::FAINT));
+    ui.label(RichText::new(format!("▨ {}", i18n.t("carbon-forecast"))).size(10.5).color(theme::WEAK));
 }

@@ -2,8 +2,9 @@
 
 use super::{
     alarms::badge,
-    parts,
-    today::{round_steps, small_axes, small_y_axis},
+    control::{self, ControlForm},
+    parts::{self, About},
+    plots::{self, Clock},
 };
 use crate::{
     i18n::I18n,
@@ -11,18 +12,21 @@ use crate::{
     ui::{commands::UiCommand, format, theme},
 };
 use egui::{RichText, Sense, Ui, vec2};
-use egui_plot::{Line, LineStyle, Plot, PlotPoints};
+use egui_plot::Line;
 use shared::{
+    alarm::Severity,
     command::CommandStatus,
     scene::Device,
     stream::PointName,
-    telemetry::{Origin, Quality},
+    telemetry::{Origin, Provenance, Quality},
     thing_model::{Measurement, MeasurementKind},
-    time::MINUTE_MS,
+    time::{HOUR_MS, Timestamp},
 };
 
 /// Values older than this are shown faded.
 const STALE_MS: i64 = 30_000;
+/// The chart's line ends where no value came for this long: three of the history's steps of 20 s.
+const GAP_MS: i64 = 60_000;
 
 /// The measurement the chart shows: the chosen one, else power, else the first.
 pub fn charted<'a>(scene: &'a SceneIndex, device: &Device, chosen: Option<&str>) -> Option<&'a Measurement> {
@@ -39,6 +43,7 @@ pub fn device_ui(
     i18n: &I18n,
     index: u32,
     chosen: Option<&str>,
+    form: &mut ControlForm,
     out: &mut Vec<UiCommand>,
 ) {
     let Some(scene) = &model.scene else { return };
@@ -49,17 +54,20 @@ pub fn device_ui(
         ui.add_space(6.0);
         values(ui, model, i18n, scene, device, index, chosen, out);
     });
-    ui.add_space(4.0);
+    ui.add_space(2.0);
     if let Some(measurement) = charted(scene, device, chosen) {
-        chart(ui, model, i18n, device, measurement);
+        chart(ui, model, i18n, scene, device, index, measurement);
     }
-    planned(ui, model, i18n, device);
+    planned(ui, model, i18n, scene, device);
+    control::control_ui(ui, model, i18n, index, form, out);
     last_command(ui, model, i18n, device);
     for alarm in model.alarms_of(&device.id) {
         ui.horizontal(|ui| {
             let (rect, _) = ui.allocate_exact_size(vec2(18.0, 18.0), Sense::hover());
             badge(ui.painter(), rect.center(), 6.5, alarm.severity, alarm.acknowledged_at.is_some());
-            ui.label(RichText::new(i18n.text(&alarm.text)).size(12.0));
+            let age = format::age(i18n, model.now, alarm.raised_at);
+            let text = format!("{} · {age}", i18n.text(&alarm.text));
+            ui.add(egui::Label::new(RichText::new(text).size(12.0)).truncate());
         });
     }
 }
@@ -76,7 +84,7 @@ fn header(
     ui.horizontal(|ui| {
         ui.add(egui::Label::new(RichText::new(i18n.text(&device.name)).size(16.0).strong()).truncate());
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            if ui.small_button("×").clicked() {
+            if ui.small_button("×").on_hover_text(i18n.t("close")).clicked() {
                 out.push(UiCommand::Select(None));
             }
             if ui.small_button(i18n.t("device-show")).clicked() {
@@ -95,16 +103,16 @@ fn header(
         let connected = model.connected(index);
         let (text, colour) = match connected.online {
             Some(true) => (i18n.t("device-online"), theme::ACCENT),
-            Some(false) => (i18n.t("device-offline"), theme::severity(shared::alarm::Severity::Critical)),
+            Some(false) => (i18n.t("device-offline"), theme::severity(Severity::Critical)),
             None => (i18n.t("device-unknown"), theme::FAINT),
         };
         parts::tag(ui, &text, colour);
         if let Some(origin) = model.values.origin(index) {
-            let text = match origin {
-                Origin::Simulated => i18n.t("provenance-simulated"),
-                Origin::Field => i18n.t("provenance-measured"),
+            let provenance = match origin {
+                Origin::Simulated => Provenance::Simulated,
+                Origin::Field => Provenance::Measured,
             };
-            parts::tag(ui, &text, theme::WEAK);
+            parts::provenance_tag(ui, i18n, provenance);
         }
         if let (Some(false), Some(seen)) = (connected.online, connected.last_seen) {
             ui.label(RichText::new(format::age(i18n, model.now, seen)).size(11.0).color(theme::FAINT));
@@ -150,145 +158,205 @@ fn value_cells(
     live: Option<LiveValue>,
 ) {
     let Some(live) = live else {
-        ui.label(RichText::new("–").color(theme::FAINT));
+        ui.label(RichText::new("–").color(theme::FAINT)).on_hover_text(i18n.t("device-no-value"));
         return;
     };
     let stale = model.now.since(live.timestamp) > STALE_MS;
     let age = format::age(i18n, model.now, live.timestamp);
     ui.add_sized(
-        [46.0, 14.0],
-        egui::Label::new(RichText::new(age).size(10.5).color(theme::FAINT)).halign(egui::Align::RIGHT),
+        [60.0, 14.0],
+        egui::Label::new(RichText::new(age).size(10.5).color(theme::WEAK)).halign(egui::Align::RIGHT),
     );
     let state = (measurement.kind == MeasurementKind::State)
         .then(|| measurement.states.iter().find(|s| s.code == live.value.round() as i32))
         .flatten();
     let colour = match (live.quality, stale) {
         (_, true) => theme::FAINT,
-        (Quality::OutOfRange, _) => theme::severity(shared::alarm::Severity::Warning),
+        (Quality::OutOfRange, _) => theme::severity(Severity::Warning),
         _ => theme::TEXT,
     };
     if let Some(word) = state {
         ui.label(RichText::new(i18n.text(&word.name)).size(13.0).color(colour));
         return;
     }
-    ui.label(RichText::new(&measurement.unit).size(11.0).color(theme::FAINT));
+    ui.label(RichText::new(&measurement.unit).size(11.0).color(theme::WEAK));
     let text = format::grouped(live.value, usize::from(measurement.decimals));
     ui.label(RichText::new(text).size(14.0).color(colour));
     match live.quality {
-        Quality::OutOfRange => {
-            parts::tag(
-                ui,
-                &i18n.t("quality-out-of-range"),
-                theme::severity(shared::alarm::Severity::Warning),
-            );
-        }
-        Quality::Estimated => parts::tag(ui, &i18n.t("provenance-estimated"), theme::WEAK),
+        Quality::OutOfRange => out_of_range(ui, i18n, measurement),
+        Quality::Estimated => parts::provenance_tag(ui, i18n, Provenance::Estimated),
         Quality::Good => {}
     }
 }
 
-fn chart(ui: &mut Ui, model: &ParkModel, i18n: &I18n, device: &Device, measurement: &Measurement) {
+/// Says that a value is stored although it cannot be right, and what range it is outside of.
+fn out_of_range(ui: &mut Ui, i18n: &I18n, measurement: &Measurement) {
+    let bound = |value: Option<f64>| {
+        value.map_or("…".to_owned(), |v| format::grouped(v, usize::from(measurement.decimals)))
+    };
+    let range = format!("{} … {} {}", bound(measurement.min), bound(measurement.max), measurement.unit);
+    parts::tag(ui, &i18n.t("quality-out-of-range"), theme::severity(Severity::Warning))
+        .on_hover_text(i18n.t1("quality-out-of-range-hint", "range", range));
+}
+
+/// An hour's values as runs that end where values stopped coming; a lone value is a point.
+fn segments(points: &[(i64, f64)], from: Timestamp, clock: &Clock) -> Vec<Vec<[f64; 2]>> {
+    let mut runs: Vec<Vec<[f64; 2]>> = Vec::new();
+    let mut last: Option<i64> = None;
+    for &(at, value) in points.iter().filter(|(at, v)| *at >= from.0 && v.is_finite()) {
+        let point = [clock.hours(Timestamp(at)), value];
+        match (last, runs.last_mut()) {
+            (Some(last), Some(run)) if at - last <= GAP_MS => run.push(point),
+            _ => runs.push(vec![point]),
+        }
+        last = Some(at);
+    }
+    runs
+}
+
+fn chart(
+    ui: &mut Ui,
+    model: &ParkModel,
+    i18n: &I18n,
+    scene: &SceneIndex,
+    device: &Device,
+    index: u32,
+    measurement: &Measurement,
+) {
     let title = format!("{} · {}", i18n.text(&measurement.name), i18n.t("device-last-hour"));
+    let live = model.value(index, measurement.key.as_str());
+    let name = PointName { device: device.id.clone(), measurement: measurement.key.clone() };
+    let hour = model.histories.get(&name);
     parts::card(
         ui,
         &title,
         |ui| {
-            ui.label(RichText::new(&measurement.unit).size(11.0).color(theme::FAINT));
+            if let Some(live) = live {
+                let about = About { unit: "", provenance: live.provenance, at: Some(live.timestamp) };
+                parts::about(ui, model, i18n, &about);
+            }
         },
         |ui| {
-            let name = PointName { device: device.id.clone(), measurement: measurement.key.clone() };
-            let Some(hour) = model.histories.get(&name) else {
+            if let Some(live) = live {
+                ui.horizontal(|ui| {
+                    let value = format::grouped(live.value, usize::from(measurement.decimals));
+                    parts::figure(ui, &value, &measurement.unit, 16.0);
+                    if live.quality == Quality::OutOfRange {
+                        out_of_range(ui, i18n, measurement);
+                    }
+                });
+            }
+            let Some(hour) = hour.filter(|h| h.arrived || h.error.is_some()) else {
                 parts::nothing_yet(ui, &i18n.t("waiting-for-data"));
                 return;
             };
+            let from = Timestamp(model.now.0 - HOUR_MS);
+            let clock = Clock { zero: model.now.start_of_day(&scene.zone), zone: scene.zone.clone() };
+            let runs = segments(&hour.points, from, &clock);
             if let Some(error) = &hour.error {
-                parts::nothing_yet(ui, error);
+                let note = if runs.is_empty() {
+                    i18n.t("device-chart-failed")
+                } else {
+                    i18n.t("device-chart-not-refreshed")
+                };
+                let note = RichText::new(note).size(11.0).color(theme::severity(Severity::Warning));
+                ui.label(note).on_hover_text(i18n.fault(error));
+            }
+            if runs.is_empty() {
+                if hour.error.is_none() {
+                    parts::nothing_yet(ui, &i18n.t("device-chart-empty"));
+                }
                 return;
             }
-            if !hour.arrived {
-                parts::nothing_yet(ui, &i18n.t("waiting-for-data"));
-                return;
-            }
-            let minutes = |at: i64| (at - model.now.0) as f64 / MINUTE_MS as f64;
-            let points: PlotPoints =
-                hour.points.iter().map(|(at, v)| [minutes(*at), *v]).filter(|p| p[0] >= -60.0).collect();
+            plots::small_axes(ui);
+            let (now, shown) = (clock.hours(model.now), i18n.text(&measurement.name).to_owned());
             let decimals = usize::from(measurement.decimals.min(1));
-            small_axes(ui);
-            Plot::new("hour")
-                .height(120.0)
-                .allow_drag(false)
-                .allow_zoom(false)
-                .allow_scroll(false)
-                .allow_boxed_zoom(false)
-                .show_background(false)
-                .include_x(-60.0)
-                .include_x(0.0)
-                .set_margin_fraction(vec2(0.0, 0.1))
-                .x_axis_formatter(|mark, _| format!("{:.0}", mark.value))
-                .grid_spacing(egui::Rangef::new(20.0, 300.0))
-                .y_grid_spacer(round_steps)
-                .custom_y_axes(vec![small_y_axis(decimals)])
-                .label_formatter(|_| None)
+            plots::time_plot(ui, "hour", 116.0, &clock, 0.25, &measurement.unit)
+                .include_x(now - 1.0)
+                .include_x(now)
+                .custom_y_axes(vec![plots::small_y_axis(decimals)])
                 .show(ui, |plot| {
-                    plot.line(Line::new("hour", points).color(theme::ACCENT).width(1.5));
+                    for run in runs {
+                        if let [lone] = run[..] {
+                            plot.points(
+                                egui_plot::Points::new(&shown, vec![lone]).radius(1.5).color(theme::ACCENT),
+                            );
+                        } else {
+                            plot.line(Line::new(&shown, run).color(theme::ACCENT).width(1.5));
+                        }
+                    }
                 });
-            ui.label(RichText::new(i18n.t("device-minutes-axis")).size(10.0).color(theme::FAINT));
         },
     );
 }
 
-fn planned(ui: &mut Ui, model: &ParkModel, i18n: &I18n, device: &Device) {
-    let Some(plan) = &model.plan else { return };
-    let Some(own) = plan.devices.iter().find(|d| d.device_id == device.id) else { return };
+fn planned(ui: &mut Ui, model: &ParkModel, i18n: &I18n, scene: &SceneIndex, device: &Device) {
+    let Some(plan) = model.plan.as_ref().filter(|p| p.version > 0) else { return };
+    let Some(own) = plan.devices.iter().find(|d| d.device_id == device.id) else {
+        parts::card(
+            ui,
+            &i18n.t("device-plan"),
+            |_| {},
+            |ui| parts::nothing_yet(ui, &i18n.t("device-not-planned")),
+        );
+        return;
+    };
+    let about = About { unit: "kW", provenance: Provenance::Forecast, at: Some(plan.made_at) };
     parts::card(
         ui,
         &i18n.t("device-plan"),
+        |ui| parts::about(ui, model, i18n, &about),
         |ui| {
-            ui.label(RichText::new("kW").size(11.0).color(theme::FAINT));
-        },
-        |ui| {
-            let hours = |i: usize| {
-                (plan.start.since(model.now) as f64 / 1_000.0 + i as f64 * f64::from(plan.step_s)) / 3_600.0
-            };
-            // Steps hold their value for their length.
-            let points: PlotPoints = own
-                .power_kw
-                .iter()
-                .enumerate()
-                .flat_map(|(i, kw)| [[hours(i), *kw], [hours(i + 1), *kw]])
-                .collect();
-            small_axes(ui);
-            Plot::new("device-plan")
-                .height(84.0)
-                .allow_drag(false)
-                .allow_zoom(false)
-                .allow_scroll(false)
-                .allow_boxed_zoom(false)
-                .show_background(false)
-                .set_margin_fraction(vec2(0.0, 0.1))
-                .x_axis_formatter(|mark, _| format!("+{:.0} h", mark.value))
-                .grid_spacing(egui::Rangef::new(20.0, 300.0))
-                .y_grid_spacer(round_steps)
-                .custom_y_axes(vec![small_y_axis(0)])
-                .label_formatter(|_| None)
-                .show(ui, |plot| {
-                    let line = Line::new("plan", points).color(theme::WEAK).width(1.4);
-                    plot.line(line.style(LineStyle::dashed_dense()));
-                });
+            let clock = Clock { zero: model.now.start_of_day(&scene.zone), zone: scene.zone.clone() };
+            let now = clock.hours(model.now);
+            let steps = own.power_kw.iter().map(|v| Some(*v));
+            let runs = plots::stairs(&clock, plan.start, plan.step_s, steps);
+            plots::small_axes(ui);
+            let name = i18n.t("plan-planned");
+            plots::time_plot(ui, "device-plan", 84.0, &clock, 6.0, "kW").include_y(0.0).show(ui, |plot| {
+                plots::now_line(plot, now);
+                plots::dashed(plot, &name, theme::TEXT, runs);
+            });
         },
     );
 }
 
-fn last_command(ui: &mut Ui, model: &ParkModel, i18n: &I18n, device: &Device) {
-    let Some(command) = model.last_command(&device.id) else { return };
-    let status = match command.status {
+pub fn status_word(i18n: &I18n, status: CommandStatus) -> String {
+    match status {
         CommandStatus::Queued => i18n.t("command-queued"),
         CommandStatus::Sent => i18n.t("command-sent"),
         CommandStatus::Acknowledged => i18n.t("command-acknowledged"),
         CommandStatus::Rejected => i18n.t("command-rejected"),
         CommandStatus::Expired => i18n.t("command-expired"),
-    };
+    }
+    .into_owned()
+}
+
+fn last_command(ui: &mut Ui, model: &ParkModel, i18n: &I18n, device: &Device) {
+    let Some(command) = model.last_command(&device.id) else { return };
+    let status = status_word(i18n, command.status);
     let reason = command.reason.as_deref().map_or(String::new(), |r| format!(" · {r}"));
     let text = format!("{} {status}{reason}", i18n.t("device-last-command"));
     ui.label(RichText::new(text).size(11.5).color(theme::WEAK));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::tz::TimeZone;
+
+    #[test]
+    fn the_chart_is_parted_where_values_stopped_coming() {
+        let clock = Clock { zero: Timestamp(0), zone: TimeZone::UTC };
+        let minute = 60_000;
+        let points =
+            [(0, 1.0), (minute, 2.0), (4 * minute, 3.0), (9 * minute, 4.0), (9 * minute + 5, f64::NAN)];
+        let runs = segments(&points, Timestamp(0), &clock);
+        assert_eq!(runs.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 1]);
+        assert_eq!(
+            segments(&points, Timestamp(1), &clock)[0].len(),
+            1,
+            "what is older than the hour is gone"
+        );
+    }
 }

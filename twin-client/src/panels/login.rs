@@ -18,7 +18,7 @@ pub struct LoginForm {
 pub fn login_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, form: &mut LoginForm, out: &mut Vec<UiCommand>) {
     let reason = match &model.link {
         LinkState::NeedsLogin => None,
-        LinkState::Refused { reason } => Some(reason),
+        LinkState::Refused { reason, .. } => Some(i18n.fault(reason)),
         _ => return,
     };
     egui::Window::new(i18n.t("login-title"))

@@ -5,7 +5,7 @@ use crate::{
     model::{ParkModel, SceneIndex, selection::Thing},
     ui::{commands::UiCommand, theme},
 };
-use egui::{Id, Key, Popup, RichText, TextEdit, Ui};
+use egui::{Id, Key, Modifiers, Popup, RichText, TextEdit, Ui};
 use shared::text::Text;
 
 /// Most hits listed at once.
@@ -40,45 +40,96 @@ fn name<'a>(scene: &'a SceneIndex, i18n: &I18n, thing: Thing) -> (&'a str, &'a s
     }
 }
 
+/// The search field's place in egui's memory.
+fn field_id() -> Id {
+    Id::new("search")
+}
+
+fn chosen_id() -> Id {
+    Id::new("search-chosen")
+}
+
+/// Puts the cursor into the search field.
+pub fn focus(ui: &Ui) {
+    ui.memory_mut(|m| m.request_focus(field_id()));
+}
+
+/// Whether the search field had the keyboard until now: Esc then only leaves it.
+pub fn had_focus(ui: &Ui) -> bool {
+    ui.memory(|m| m.had_focus_last_frame(field_id()))
+}
+
+/// The hit an arrow key moves to from `at`; it stays within the list.
+fn step(at: usize, count: usize, down: bool) -> usize {
+    if down { (at + 1).min(count.saturating_sub(1)) } else { at.saturating_sub(1) }
+}
+
 pub fn search_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, text: &str, out: &mut Vec<UiCommand>) {
+    let focused = ui.memory(|m| m.has_focus(field_id()));
+    // Before the field sees them: in it they would move the cursor.
+    let (up, down) = ui.input_mut(|i| {
+        let mut taken = |key| focused && i.consume_key(Modifiers::NONE, key);
+        (taken(Key::ArrowUp), taken(Key::ArrowDown))
+    });
     let mut edited = text.to_owned();
     let field = TextEdit::singleline(&mut edited)
         .hint_text(i18n.t("search-hint"))
-        .desired_width(200.0)
-        .id(Id::new("search"));
+        .desired_width(190.0)
+        .id(field_id());
     let response = ui.add(field);
     if response.changed() {
         out.push(UiCommand::Search(edited.clone()));
     }
     let Some(scene) = &model.scene else { return };
     let found = hits(scene, &edited);
+    let mut chosen: usize = ui.data(|d| d.get_temp(chosen_id())).unwrap_or(0);
+    if response.changed() {
+        chosen = 0;
+    } else if up || down {
+        chosen = step(chosen, found.len(), down);
+    }
+    ui.data_mut(|d| d.insert_temp(chosen_id(), chosen));
     if response.lost_focus()
         && ui.input(|i| i.key_pressed(Key::Enter))
-        && let Some(first) = found.first()
+        && let Some(thing) = found.get(chosen)
     {
-        out.extend([UiCommand::GoTo(*first), UiCommand::Search(String::new())]);
+        out.extend([UiCommand::GoTo(*thing), UiCommand::Search(String::new())]);
     }
-    Popup::from_response(&response).open(!found.is_empty()).width(260.0).show(|ui| {
-        for thing in found {
-            let (name, id) = name(scene, i18n, thing);
-            let row = ui.selectable_label(false, RichText::new(format!("{name}  ")).size(13.0));
-            ui.painter().text(
-                row.rect.right_center() - egui::vec2(6.0, 0.0),
-                egui::Align2::RIGHT_CENTER,
-                id,
-                egui::FontId::proportional(11.0),
-                theme::FAINT,
-            );
-            if row.clicked() {
-                out.extend([UiCommand::GoTo(thing), UiCommand::Search(String::new())]);
+    if found.is_empty() && !edited.trim().is_empty() {
+        Popup::from_response(&response).open(true).width(260.0).show(|ui| {
+            ui.label(RichText::new(i18n.t("search-nothing")).size(12.5).color(theme::WEAK));
+        });
+    }
+    Popup::from_response(&response).id(Id::new("search-hits")).open(!found.is_empty()).width(260.0).show(
+        |ui| {
+            for (i, thing) in found.into_iter().enumerate() {
+                let (name, id) = name(scene, i18n, thing);
+                let row = ui.selectable_label(i == chosen, RichText::new(format!("{name}  ")).size(13.0));
+                ui.painter().text(
+                    row.rect.right_center() - egui::vec2(6.0, 0.0),
+                    egui::Align2::RIGHT_CENTER,
+                    id,
+                    egui::FontId::proportional(11.0),
+                    theme::WEAK,
+                );
+                if row.clicked() {
+                    out.extend([UiCommand::GoTo(thing), UiCommand::Search(String::new())]);
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn arrows_stay_within_the_hits() {
+        for (at, count, down, then) in [(0, 3, true, 1), (2, 3, true, 2), (0, 3, false, 0), (0, 0, true, 0)] {
+            assert_eq!(step(at, count, down), then);
+        }
+    }
 
     #[test]
     fn names_in_both_languages_and_ids_are_found_beginnings_first() {

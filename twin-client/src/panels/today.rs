@@ -1,14 +1,21 @@
-//! Today: the figures that count and the curves behind them, with the plan ahead.
+//! Today: the figures that count, the energies that balance, and the curves behind them.
 
-use super::parts;
+use super::{
+    balance::{Term, energy_sides, sum},
+    parts::{self, About},
+    plots::{self, Clock, Stroked},
+};
 use crate::{
     i18n::I18n,
-    model::ParkModel,
+    model::{ParkModel, SceneIndex},
     ui::{commands::UiCommand, format, theme},
 };
-use egui::{Color32, Ui};
-use egui_plot::{AxisHints, GridInput, GridMark, Line, LineStyle, Plot, PlotPoints, VLine};
-use shared::{energy::EnergySummary, time::HOUR_MS};
+use egui::{Align, Color32, Layout, RichText, Ui, vec2};
+use shared::{
+    energy::{EnergyCurve, EnergySummary},
+    time::Timestamp,
+};
+use std::borrow::Cow;
 
 pub fn today_figures_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, _out: &mut Vec<UiCommand>) {
     let title = i18n.t("today-title");
@@ -16,196 +23,243 @@ pub fn today_figures_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, _out: &mut 
         parts::card(ui, &title, |_| {}, |ui| parts::nothing_yet(ui, &i18n.t("waiting-for-data")));
         return;
     };
+    let about = About { unit: "", provenance: energy.provenance, at: Some(energy.at) };
     parts::card(
         ui,
         &title,
-        |ui| parts::provenance_tag(ui, i18n, energy.provenance),
+        |ui| parts::about(ui, model, i18n, &about),
         |ui| {
-            let width = (ui.available_width() - 16.0) / 3.0;
-            for row in tiles(energy, i18n).chunks(3) {
-                ui.horizontal(|ui| {
-                    for (name, value, unit) in row {
-                        ui.allocate_ui(egui::vec2(width, 40.0), |ui| {
-                            ui.set_min_width(width);
-                            parts::tile(ui, name, value, unit);
-                        });
-                    }
-                });
-                ui.add_space(2.0);
-            }
+            tiles(ui, energy, i18n);
+            ui.add_space(2.0);
+            ledger(ui, energy, i18n);
         },
     );
 }
 
-fn tiles(energy: &EnergySummary, i18n: &I18n) -> Vec<(String, String, String)> {
+fn tiles(ui: &mut Ui, energy: &EnergySummary, i18n: &I18n) {
     let today = &energy.today;
-    let make = |name: &str, (value, unit): (String, &str)| (name.to_owned(), value, unit.to_owned());
     let share = today.self_sufficiency.map_or("–".into(), |s| format::grouped(s * 100.0, 1));
-    vec![
-        make(&i18n.t("today-renewable"), format::energy(today.pv_kwh + today.wind_kwh)),
-        make(&i18n.t("today-import"), format::energy(today.import_kwh)),
-        make(&i18n.t("today-load"), format::energy(today.load_kwh + today.charging_kwh)),
-        make(&i18n.t("today-self-sufficiency"), (share, "%")),
-        make(&i18n.t("today-cost"), (format::grouped(today.cost_yuan, 0), "¥")),
-        make(&i18n.t("today-emissions"), format::mass(today.emissions_kg)),
-    ]
-}
-
-pub fn today_curves_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, _out: &mut Vec<UiCommand>) {
-    let title = i18n.t("curves-title");
-    parts::card(
-        ui,
-        &title,
-        |ui| {
-            ui.label(egui::RichText::new("kW").size(11.0).color(theme::FAINT));
-        },
-        |ui| {
-            let names = [
-                (theme::colour(theme::LOAD), i18n.t("balance-load")),
-                (theme::colour(theme::SOLAR), i18n.t("balance-pv")),
-                (theme::colour(theme::WIND), i18n.t("balance-wind")),
-                (theme::colour(theme::STORAGE), i18n.t("curves-storage")),
-                (theme::colour(theme::GRID), i18n.t("curves-grid")),
-            ];
-            let entries: Vec<(Color32, &str)> = names.iter().map(|(c, n)| (*c, n.as_ref())).collect();
-            parts::legend(ui, &entries);
-            plot(ui, model);
-        },
-    );
-}
-
-fn plot(ui: &mut Ui, model: &ParkModel) {
-    let Some(scene) = &model.scene else { return };
-    let midnight = model.now.start_of_day(&scene.zone);
-    let hour = |ms: i64| (ms - midnight.0) as f64 / HOUR_MS as f64;
-    let mut lines = Vec::new();
-    if let Some(curve) = &model.curve {
-        let step_ms = i64::from(curve.step_s) * 1_000;
-        for (name, tone, values) in [
-            ("load", theme::LOAD, &curve.load_kw),
-            ("pv", theme::SOLAR, &curve.pv_kw),
-            ("wind", theme::WIND, &curve.wind_kw),
-            ("storage", theme::STORAGE, &curve.storage_kw),
-            ("grid", theme::GRID, &curve.grid_kw),
-        ] {
-            let points =
-                values.iter().enumerate().map(|(i, v)| (hour(curve.start.0 + i as i64 * step_ms), *v));
-            for run in unbroken(points) {
-                lines.push(Line::new(name, run).color(theme::colour(tone)).width(1.4));
-            }
-        }
-    }
-    if let Some(plan) = model.plan.as_ref().filter(|p| p.version > 0) {
-        let step_ms = i64::from(plan.step_s) * 1_000;
-        for (name, tone, values) in
-            [("plan grid", theme::GRID, &plan.grid_kw), ("plan storage", theme::STORAGE, &plan.storage_kw)]
-        {
-            let points: PlotPoints = values
-                .iter()
-                .enumerate()
-                .map(|(i, v)| [hour(plan.start.0 + i as i64 * step_ms), *v])
-                .take_while(|p| p[0] <= 24.0)
-                .collect();
-            let colour = theme::colour(tone).linear_multiply(0.75);
-            lines.push(Line::new(name, points).color(colour).width(1.2).style(LineStyle::dashed_dense()));
-        }
-    }
-    let now = hour(model.now.0);
-    small_axes(ui);
-    day_plot("today", 148.0).show(ui, |plot| {
-        plot.vline(VLine::new("now", now).color(theme::FAINT).width(1.0));
-        for line in lines {
-            plot.line(line);
+    let cost = format!("¥{}", format::grouped(today.cost_yuan, 0));
+    let (mass, mass_unit) = format::mass(today.emissions_kg);
+    let tiles: [(Cow<'_, str>, String, &str, Cow<'_, str>); 3] = [
+        (i18n.t("today-self-sufficiency"), share, "%", i18n.t("today-self-sufficiency-hint")),
+        (i18n.t("today-cost"), cost, "", i18n.t("today-cost-hint")),
+        (i18n.t("today-emissions"), mass, mass_unit, i18n.t("today-emissions-hint")),
+    ];
+    let width = (ui.available_width() - 16.0) / 3.0;
+    ui.horizontal_top(|ui| {
+        for (name, value, unit, hint) in tiles {
+            ui.allocate_ui(vec2(width, 40.0), |ui| {
+                ui.set_min_width(width);
+                parts::tile(ui, &name, &value, unit).on_hover_text(hint);
+            });
         }
     });
 }
 
-/// A curve as its unbroken runs: a gap in the data stays a gap in the picture.
-pub fn unbroken(points: impl Iterator<Item = (f64, Option<f64>)>) -> Vec<Vec<[f64; 2]>> {
-    let mut runs = vec![Vec::new()];
-    for (x, y) in points {
-        match y.filter(|y| y.is_finite()) {
-            Some(y) => runs.last_mut().into_iter().for_each(|run| run.push([x, y])),
-            None if runs.last().is_some_and(|run| !run.is_empty()) => runs.push(Vec::new()),
-            None => {}
+/// The day's energies on both sides of an equals sign, all in one unit, so that a reader can add them up.
+fn ledger(ui: &mut Ui, energy: &EnergySummary, i18n: &I18n) {
+    let largest = {
+        let (supply, demand) = energy_sides(&energy.today, 1.0);
+        sum(&supply).max(sum(&demand))
+    };
+    let (unit, scale, decimals) = if largest >= 10_000.0 { ("MWh", 1e-3, 2) } else { ("kWh", 1.0, 0) };
+    let quantum = 10_f64.powi(-decimals) / scale;
+    let (supply, demand) = energy_sides(&energy.today, quantum);
+    let show = |kwh: f64| format::grouped(kwh * scale, decimals as usize);
+    let gap = 18.0;
+    let width = (ui.available_width() - gap) / 2.0;
+    let row = |ui: &mut Ui, left: &dyn Fn(&mut Ui), right: &dyn Fn(&mut Ui), sign: &str| {
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = 0.0;
+            let half = |ui: &mut Ui, what: &dyn Fn(&mut Ui)| {
+                ui.allocate_ui_with_layout(vec2(width, 18.0), Layout::left_to_right(Align::Center), |ui| {
+                    ui.set_width(width);
+                    ui.spacing_mut().item_spacing.x = 5.0;
+                    what(ui);
+                });
+            };
+            half(ui, left);
+            let (rect, _) = ui.allocate_exact_size(vec2(gap, 18.0), egui::Sense::hover());
+            parts::centred(ui.painter(), rect.center(), sign, 13.0, theme::WEAK);
+            half(ui, right);
+        });
+    };
+    let total = |name: Cow<'_, str>, kwh: f64| {
+        let text = format!("{} {unit}", show(kwh));
+        let name = name.into_owned();
+        move |ui: &mut Ui| {
+            ui.label(RichText::new(&name).size(11.5).color(theme::WEAK));
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                ui.label(RichText::new(&text).size(12.0).color(theme::TEXT));
+            });
         }
-    }
-    runs.retain(|run| run.len() > 1);
-    runs
+    };
+    let cell = |term: Option<Term>| {
+        move |ui: &mut Ui| {
+            let Some(term) = term else { return };
+            parts::chip(ui, term.flow.colour());
+            ui.label(RichText::new(term.flow.name(i18n)).size(12.0).color(theme::WEAK));
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                ui.label(RichText::new(show(term.amount)).size(12.5).color(theme::TEXT));
+            });
+        }
+    };
+    let block = ui.scope(|ui| {
+        ui.spacing_mut().item_spacing.y = 0.0;
+        row(
+            ui,
+            &total(i18n.t("balance-supply"), sum(&supply)),
+            &total(i18n.t("balance-demand"), sum(&demand)),
+            "=",
+        );
+        for i in 0..supply.len().max(demand.len()) {
+            row(ui, &cell(supply.get(i).copied()), &cell(demand.get(i).copied()), "");
+        }
+    });
+    block.response.on_hover_text(i18n.t("today-ledger-hint"));
 }
 
-/// Makes the axis labels of plots in this place small.
-pub fn small_axes(ui: &mut Ui) {
-    ui.style_mut().text_styles.insert(egui::TextStyle::Body, egui::FontId::proportional(10.5));
+/// The newest moment a curve says anything about.
+fn newest(curve: &EnergyCurve) -> Option<Timestamp> {
+    let columns =
+        [&curve.grid_kw, &curve.pv_kw, &curve.wind_kw, &curve.storage_kw, &curve.charging_kw, &curve.load_kw];
+    let last = columns.iter().filter_map(|column| column.iter().rposition(Option::is_some)).max()?;
+    Some(Timestamp(curve.start.0 + (last as i64 + 1) * i64::from(curve.step_s) * 1_000))
 }
 
-/// An axis of values for small plots: a label at every grid line that has room for one.
-pub fn small_y_axis<'a>(decimals: usize) -> AxisHints<'a> {
-    AxisHints::new_y()
-        .formatter(move |mark, _| format::grouped(mark.value, decimals))
-        .min_thickness(34.0)
-        .label_spacing(egui::Rangef::new(11.0, 16.0))
+pub fn today_curves_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, height: f32, _out: &mut Vec<UiCommand>) {
+    let title = i18n.t("curves-title");
+    let (Some(scene), Some(energy)) = (&model.scene, &model.energy) else {
+        parts::card(ui, &title, |_| {}, |ui| parts::nothing_yet(ui, &i18n.t("waiting-for-data")));
+        return;
+    };
+    let at = model.curve.as_ref().and_then(newest).map(|at| at.min(model.now));
+    let about = About { unit: "kW", provenance: energy.provenance, at };
+    parts::card(
+        ui,
+        &title,
+        |ui| parts::about(ui, model, i18n, &about),
+        |ui| {
+            let colour = theme::colour;
+            let forecast = i18n.t("curves-forecast");
+            let names = [
+                (colour(theme::LOAD), i18n.t("balance-load")),
+                (colour(theme::CHARGING), i18n.t("balance-charging")),
+                (colour(theme::SOLAR), i18n.t("balance-pv")),
+                (colour(theme::WIND), i18n.t("balance-wind")),
+                (colour(theme::STORAGE), i18n.t("curves-storage")),
+                (colour(theme::GRID), i18n.t("curves-grid")),
+            ];
+            let mut entries: Vec<(Stroked, Color32, &str)> =
+                names.iter().map(|(c, n)| (Stroked::Solid, *c, n.as_ref())).collect();
+            if model.has_plan() {
+                entries.push((Stroked::Dashed, theme::WEAK, forecast.as_ref()));
+            }
+            plots::line_legend(ui, &entries);
+            plot(ui, model, i18n, scene, height);
+        },
+    );
 }
 
-/// Grid lines at steps of 1, 2 or 5 times a power of ten, no closer than the plot asks for.
-pub fn round_steps(input: GridInput) -> Vec<GridMark> {
-    let power = 10_f64.powf(input.base_step_size.max(1e-9).log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0]
-        .into_iter()
-        .map(|n| n * power)
-        .find(|step| *step >= input.base_step_size)
-        .unwrap_or(10.0 * power);
-    let (from, to) = input.bounds;
-    let count = ((to - from) / step).clamp(0.0, 100.0) as i64 + 1;
-    let first = (from / step).ceil() as i64;
-    (first..=first + count)
-        .map(|i| GridMark { value: i as f64 * step, step_size: step })
-        .filter(|mark| mark.value <= to)
-        .collect()
+/// The day's curves as runs of hours since midnight, in drawing order.
+fn day_runs<'a>(
+    curve: &'a EnergyCurve,
+    clock: &Clock,
+) -> impl Iterator<Item = (&'static str, crate::world::palette::Tone, Vec<Vec<[f64; 2]>>)> + 'a {
+    let step = f64::from(curve.step_s) / 3_600.0;
+    // A mean stands in the middle of its step.
+    let first = clock.hours(curve.start) + step / 2.0;
+    [
+        ("balance-load", theme::LOAD, &curve.load_kw),
+        ("balance-charging", theme::CHARGING, &curve.charging_kw),
+        ("balance-pv", theme::SOLAR, &curve.pv_kw),
+        ("balance-wind", theme::WIND, &curve.wind_kw),
+        ("curves-storage", theme::STORAGE, &curve.storage_kw),
+        ("curves-grid", theme::GRID, &curve.grid_kw),
+    ]
+    .into_iter()
+    .map(move |(name, tone, values)| {
+        let points = values.iter().enumerate().map(|(i, v)| (first + i as f64 * step, *v));
+        // Until the first curve of a new day is here, the old one is yesterday's.
+        let today = points.filter(|(x, _)| (0.0..=24.0).contains(x));
+        (name, tone, plots::unbroken(today))
+    })
 }
 
-/// A plot over a day's 24 hours, bare but for light grid lines.
-pub fn day_plot<'a>(id: &str, height: f32) -> Plot<'a> {
-    Plot::new(id)
-        .height(height)
-        .allow_drag(false)
-        .allow_zoom(false)
-        .allow_scroll(false)
-        .allow_boxed_zoom(false)
-        .show_background(false)
-        .grid_spacing(egui::Rangef::new(20.0, 300.0))
-        .include_x(0.0)
-        .include_x(24.0)
-        .set_margin_fraction(egui::vec2(0.0, 0.08))
-        .x_grid_spacer(|_| (0..=4).map(|i| GridMark { value: f64::from(i) * 6.0, step_size: 6.0 }).collect())
-        .custom_x_axes(vec![
-            AxisHints::new_x()
-                .formatter(|mark, _| format!("{:02}:00", mark.value.round() as i64))
-                .label_spacing(egui::Rangef::new(20.0, 30.0)),
-        ])
-        .y_grid_spacer(round_steps)
-        .custom_y_axes(vec![small_y_axis(0)])
-        .label_formatter(|_| None)
+fn plot(ui: &mut Ui, model: &ParkModel, i18n: &I18n, scene: &SceneIndex, height: f32) {
+    let clock = Clock { zero: model.now.start_of_day(&scene.zone), zone: scene.zone.clone() };
+    let now = clock.hours(model.now);
+    let measured: Vec<_> = model.curve.iter().flat_map(|curve| day_runs(curve, &clock)).collect();
+    let planned: Vec<_> = model
+        .plan
+        .iter()
+        .filter(|p| p.version > 0)
+        .flat_map(|plan| {
+            [
+                ("balance-load", theme::LOAD, &plan.load_kw),
+                ("curves-storage", theme::STORAGE, &plan.storage_kw),
+                ("curves-grid", theme::GRID, &plan.grid_kw),
+            ]
+            .map(|(name, tone, values)| {
+                let runs = plots::stairs(&clock, plan.start, plan.step_s, values.iter().map(|v| Some(*v)));
+                (name, tone, plots::within(runs, now, 24.0))
+            })
+        })
+        .collect();
+    plots::small_axes(ui);
+    let forecast = i18n.t("curves-forecast");
+    plots::time_plot(ui, "today", height, &clock, 6.0, "kW").include_x(0.0).include_x(24.0).show(
+        ui,
+        |plot| {
+            plots::now_line(plot, now);
+            for (name, tone, runs) in measured {
+                plots::solid(plot, &i18n.t(name), theme::colour(tone), runs);
+            }
+            for (name, tone, runs) in planned {
+                let name = format!("{} · {forecast}", i18n.t(name));
+                plots::dashed(plot, &name, theme::colour(tone).linear_multiply(0.8), runs);
+            }
+        },
+    );
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::tz::TimeZone;
+    use shared::time::{HOUR_MS, MINUTE_MS};
 
     #[test]
-    fn grid_lines_fall_on_round_numbers_within_the_plot() {
-        let marks = round_steps(GridInput { bounds: (-1_350.0, 4_400.0), base_step_size: 900.0 });
-        let values: Vec<f64> = marks.iter().map(|m| m.value).collect();
-        assert_eq!(values, [-1_000.0, 0.0, 1_000.0, 2_000.0, 3_000.0, 4_000.0]);
-        let marks = round_steps(GridInput { bounds: (0.0, 1.0), base_step_size: 0.13 });
-        assert_eq!(marks[1].value, 0.2);
+    fn yesterdays_curve_is_not_drawn_before_midnight_and_charging_is_drawn_with_its_gaps() {
+        let midnight = Timestamp(24 * HOUR_MS * 20_000);
+        let clock = Clock { zero: midnight, zone: TimeZone::UTC };
+        let curve = EnergyCurve {
+            start: Timestamp(midnight.0 - 24 * HOUR_MS),
+            step_s: 3_600,
+            charging_kw: vec![Some(7.0); 24],
+            ..EnergyCurve::default()
+        };
+        assert!(day_runs(&curve, &clock).all(|(_, _, runs)| runs.is_empty()));
+        let today = EnergyCurve {
+            start: midnight,
+            charging_kw: vec![Some(1.0), Some(2.0), None, Some(3.0), Some(4.0)],
+            ..curve
+        };
+        let charging = day_runs(&today, &clock).find(|(name, _, _)| *name == "balance-charging").unwrap();
+        assert_eq!(charging.2, [vec![[0.5, 1.0], [1.5, 2.0]], vec![[3.5, 3.0], [4.5, 4.0]]]);
     }
 
     #[test]
-    fn gaps_part_a_curve_and_lone_points_are_left_out() {
-        let values =
-            [None, Some(1.0), Some(2.0), None, Some(f64::NAN), Some(3.0), None, Some(4.0), Some(5.0)];
-        let runs = unbroken(values.iter().enumerate().map(|(i, v)| (i as f64, *v)));
-        assert_eq!(runs, [vec![[1.0, 1.0], [2.0, 2.0]], vec![[7.0, 4.0], [8.0, 5.0]]]);
+    fn a_curve_is_as_new_as_its_last_value() {
+        let curve = EnergyCurve {
+            start: Timestamp(0),
+            step_s: 300,
+            grid_kw: vec![Some(1.0), None, None],
+            load_kw: vec![Some(1.0), Some(2.0), None],
+            ..EnergyCurve::default()
+        };
+        assert_eq!(newest(&curve), Some(Timestamp(10 * MINUTE_MS)));
+        assert_eq!(newest(&EnergyCurve::default()), None);
     }
 }

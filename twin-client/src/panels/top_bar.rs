@@ -1,13 +1,12 @@
 //! The bar on top: which park, what time it is there, whether the link lives, language and search.
 
-use super::search::search_ui;
+use super::{keys, search::search_ui};
 use crate::{
     i18n::I18n,
     model::{LinkState, ParkModel},
     ui::{commands::UiCommand, format, theme},
 };
 use egui::{Align, Button, Color32, Layout, RichText, Sense, Ui, vec2};
-use shared::text::Language;
 
 pub fn top_bar_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, search: &str, out: &mut Vec<UiCommand>) {
     ui.horizontal_centered(|ui| {
@@ -20,6 +19,11 @@ pub fn top_bar_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, search: &str, out
         link(ui, model, i18n);
         devices(ui, model, i18n);
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            columns(ui, i18n, out);
+            if ui.button("?").on_hover_text(i18n.t("keys-title")).clicked() {
+                out.push(UiCommand::ToggleHelp);
+            }
+            account(ui, model, i18n, out);
             language(ui, i18n, out);
             if ui.button(i18n.t("view-all")).clicked() {
                 out.push(UiCommand::ShowAll);
@@ -41,13 +45,45 @@ fn clock(ui: &mut Ui, model: &ParkModel) {
 }
 
 fn language(ui: &mut Ui, i18n: &I18n, out: &mut Vec<UiCommand>) {
-    let (label, next) = match i18n.language() {
-        Language::Chinese => ("EN", Language::English),
-        Language::English => ("中文", Language::Chinese),
-    };
+    let label = i18n.t("language-other");
     if ui.add(Button::new(label).min_size(vec2(42.0, 0.0))).clicked() {
-        out.push(UiCommand::SetLanguage(next));
+        out.push(UiCommand::SetLanguage(keys::other(i18n.language())));
     }
+}
+
+/// Who is signed in, and the way out.
+fn account(ui: &mut Ui, model: &ParkModel, i18n: &I18n, out: &mut Vec<UiCommand>) {
+    if matches!(model.link, LinkState::NeedsLogin | LinkState::Refused { .. } | LinkState::LoggingIn) {
+        return;
+    }
+    ui.menu_button(i18n.t("account"), |ui| {
+        if ui.button(i18n.t("account-sign-out")).clicked() {
+            out.push(UiCommand::Logout);
+            ui.close();
+        }
+    });
+}
+
+/// Two small pictures of the window that fold its columns away and back.
+fn columns(ui: &mut Ui, i18n: &I18n, out: &mut Vec<UiCommand>) {
+    let mut toggle = |left: bool, hint: &str, command: UiCommand| {
+        let (rect, response) = ui.allocate_exact_size(vec2(20.0, 20.0), Sense::click());
+        let colour = if response.hovered() { theme::TEXT } else { theme::WEAK };
+        let frame = rect.shrink2(vec2(2.0, 4.0));
+        ui.painter().rect_stroke(frame, 2, egui::Stroke::new(1.2, colour), egui::StrokeKind::Inside);
+        let mut part = frame;
+        if left {
+            part.max.x = frame.left() + 5.0;
+        } else {
+            part.min.x = frame.right() - 5.0;
+        }
+        ui.painter().rect_filled(part, 1, colour);
+        if response.on_hover_text(i18n.t(hint)).clicked() {
+            out.push(command);
+        }
+    };
+    toggle(false, "columns-right", UiCommand::ToggleRight);
+    toggle(true, "columns-left", UiCommand::ToggleLeft);
 }
 
 /// A dot and a word: connecting, live, or lost.
@@ -83,7 +119,6 @@ fn devices(ui: &mut Ui, model: &ParkModel, i18n: &I18n) {
 /// Across the top of the 3D view while the link is lost: nothing below it is newer than this.
 pub fn lost_banner_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n) {
     let LinkState::Lost { since, reason } = &model.link else { return };
-    let local_now = shared::time::Timestamp(model.now.0 - model.clock_offset_ms.unwrap_or(0));
-    let text = format!("⚠ {} · {}", i18n.t("link-lost-banner"), format::age(i18n, local_now, *since));
-    ui.label(RichText::new(text).size(15.0).strong().color(Color32::WHITE)).on_hover_text(reason);
+    let text = format!("⚠ {} · {}", i18n.t("link-lost-banner"), format::age(i18n, model.local_now, *since));
+    ui.label(RichText::new(text).size(15.0).strong().color(Color32::WHITE)).on_hover_text(i18n.fault(reason));
 }

@@ -7,8 +7,8 @@ use crate::{
     net::{Net, NetCommand},
     ui::UiState,
 };
-use bevy::prelude::*;
-use shared::{id::AlarmId, text::Language};
+use bevy::{prelude::*, window::PrimaryWindow};
+use shared::{command::CommandRequest, id::AlarmId, text::Language};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum UiCommand {
@@ -27,8 +27,11 @@ pub enum UiCommand {
         password: String,
     },
     Logout,
+    /// A command to a device, confirmed by a person.
+    Control(Box<CommandRequest>),
     ToggleLeft,
     ToggleRight,
+    ToggleHelp,
 }
 
 /// Commands of this frame's panels.
@@ -57,7 +60,7 @@ pub fn execute(
     };
     let mut chart = None;
     let mut search = None;
-    let (mut toggle_left, mut toggle_right) = (false, false);
+    let (mut toggle_left, mut toggle_right, mut toggle_help) = (false, false, false);
     for command in queue.0.drain(..) {
         match command {
             UiCommand::SetLanguage(language) => i18n.set_language(language),
@@ -76,8 +79,10 @@ pub fn execute(
             UiCommand::Search(text) => search = Some(text),
             UiCommand::Login { user, password } => ask(NetCommand::Login { user, password }),
             UiCommand::Logout => ask(NetCommand::Logout),
+            UiCommand::Control(request) => ask(NetCommand::Command(request)),
             UiCommand::ToggleLeft => toggle_left = !toggle_left,
             UiCommand::ToggleRight => toggle_right = !toggle_right,
+            UiCommand::ToggleHelp => toggle_help = !toggle_help,
         }
     }
     if let Some(measurement) = chart {
@@ -88,4 +93,22 @@ pub fn execute(
     }
     state.left_open ^= toggle_left;
     state.right_open ^= toggle_right;
+    state.panels.help_open ^= toggle_help;
+}
+
+/// Keeps the window's title in the language in use, with the park's name once it is known.
+pub fn title_window(
+    i18n: Res<I18n>,
+    model: Res<ParkModel>,
+    mut told: Local<Option<(Language, u64)>>,
+    window: Option<Single<&mut Window, With<PrimaryWindow>>>,
+) {
+    let now = (i18n.language(), model.scene_version);
+    let Some(mut window) = window.filter(|_| *told != Some(now)) else { return };
+    *told = Some(now);
+    let title = i18n.t("app-title");
+    window.title = match &model.scene {
+        Some(scene) => format!("{} · {title}", i18n.text(&scene.scene.park.name)),
+        None => title.into_owned(),
+    };
 }

@@ -23,7 +23,8 @@ pub fn prepare_digits(ctx: &egui::Context) {
         [9.5, 10.0, 10.5, 11.0, 11.5, 12.0, 12.5, 13.0, 14.0, 15.0, 16.0, 17.0, 18.0, 20.0, 22.0, 24.0];
     ctx.fonts_mut(|fonts| {
         for size in SIZES {
-            let text = "0123456789−-–.:/%+¥↑↓".to_owned();
+            // Several of each: a glyph is drawn apart for every fraction of a pixel it may begin at.
+            let text = "0123456789−-–.:/%+¥↑↓".chars().flat_map(|c| std::iter::repeat_n(c, 7)).collect();
             fonts.layout_no_wrap(text, egui::FontId::proportional(size), egui::Color32::WHITE);
         }
     });

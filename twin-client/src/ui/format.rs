@@ -64,6 +64,16 @@ pub fn clock(at: Timestamp, zone: &TimeZone) -> String {
     format!("{:02}:{:02}", local.hour(), local.minute())
 }
 
+/// A moment as a log names it: `HH:MM:SS` today, `MM-DD HH:MM` before, in the park's time zone.
+pub fn moment(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
+    let (then, today) = (at.local(zone), now.local(zone));
+    if then.date() == today.date() {
+        format!("{:02}:{:02}:{:02}", then.hour(), then.minute(), then.second())
+    } else {
+        format!("{:02}-{:02} {:02}:{:02}", then.month(), then.day(), then.hour(), then.minute())
+    }
+}
+
 pub fn provenance(i18n: &I18n, provenance: Provenance) -> String {
     match provenance {
         Provenance::Measured => i18n.t("provenance-measured"),
@@ -91,6 +101,16 @@ mod tests {
         ] {
             assert_eq!(grouped(value, decimals), text);
         }
+    }
+
+    #[test]
+    fn moments_of_other_days_carry_their_date() {
+        let zone = TimeZone::get("Asia/Shanghai").unwrap();
+        let now = Timestamp::parse("2026-06-22T00:10:00+08:00").unwrap();
+        for (ago_s, text) in [(65, "00:08:55"), (660, "06-21 23:59")] {
+            assert_eq!(moment(Timestamp(now.0 - ago_s * 1_000), now, &zone), text);
+        }
+        assert_eq!(clock(now, &zone), "00:10");
     }
 
     #[test]

@@ -7,11 +7,16 @@ pub mod overlay;
 pub mod theme;
 
 use crate::{
-    camera::{FreeRect, PictureTarget},
+    camera::{Eye, FreeRect, ParkCamera, PictureTarget},
     i18n::I18n,
-    model::{ParkModel, Selection, selection::Thing},
-    net::{Asked, Notice},
-    panels::{self, login::LoginForm},
+    model::{ParkModel, Selection},
+    net::Notice,
+    panels::{self, PanelState, login::LoginForm},
+    world::{
+        flow_lines::Flows,
+        landmarks::{Landmark, landmarks},
+        sunlight::SunClock,
+    },
 };
 use bevy::{
     camera::{CameraOutputMode, ClearColorConfig, visibility::RenderLayers},
@@ -20,13 +25,12 @@ use bevy::{
 };
 use bevy_egui::{EguiContexts, EguiGlobalSettings, EguiPlugin, EguiPrimaryContextPass, PrimaryEguiContext};
 use commands::UiQueue;
-use egui::{Frame, LayerId, Margin, Panel, RichText, ScrollArea, UiBuilder};
+use egui::{Frame, LayerId, Margin, Panel, UiBuilder};
 use shared::time::Timestamp;
 
 const LEFT_WIDTH: f32 = 336.0;
 const RIGHT_WIDTH: f32 = 336.0;
 const BAR_HEIGHT: f32 = 46.0;
-const ALARMS_HEIGHT: f32 = 236.0;
 /// How long an outcome stays on show.
 const NOTICE_MS: i64 = 5_000;
 
@@ -39,6 +43,7 @@ pub struct UiState {
     pub left_open: bool,
     pub right_open: bool,
     pub login: LoginForm,
+    pub panels: PanelState,
     /// Outcomes on show, with when they go.
     pub notices: Vec<(Notice, Timestamp)>,
     /// Wishes the link was too busy to take.
@@ -55,6 +60,7 @@ impl Default for UiState {
             left_open: true,
             right_open: true,
             login: LoginForm::default(),
+            panels: PanelState::default(),
             notices: Vec::new(),
             refused_asks: 0,
             styled: false,
@@ -79,7 +85,7 @@ impl Plugin for UiPlugin {
             .init_resource::<UiQueue>()
             .add_systems(Startup, spawn_camera)
             .add_systems(EguiPrimaryContextPass, shell)
-            .add_systems(Update, commands::execute);
+            .add_systems(Update, (commands::execute, commands::title_window));
     }
 }
 
@@ -110,6 +116,13 @@ pub struct View<'a> {
     pub selection: &'a Selection,
 }
 
+/// The landmarks of the scene of a version.
+#[derive(Default)]
+struct KnownLandmarks {
+    version: u64,
+    all: Vec<Landmark>,
+}
+
 #[expect(clippy::too_many_arguments, reason = "all that the panels read meets here")]
 fn shell(
     mut contexts: EguiContexts,
@@ -119,7 +132,9 @@ fn shell(
     mut state: ResMut<UiState>,
     mut queue: ResMut<UiQueue>,
     mut free: ResMut<FreeRect>,
-    camera: Single<(&Camera, &GlobalTransform), With<crate::camera::ParkCamera>>,
+    camera: Single<(&Camera, &GlobalTransform), With<ParkCamera>>,
+    (eye, flows, sun): (Res<Eye>, Option<Res<Flows>>, Res<SunClock>),
+    mut known: Local<KnownLandmarks>,
 ) -> Result {
     let ctx = contexts.ctx_mut()?.clone();
     if !state.styled {
@@ -144,7 +159,20 @@ fn shell(
     if *free != wanted {
         *free = wanted;
     }
-    overlay::overlay_ui(&mut root, rect, &view, *camera);
+    if known.version != model.scene_version {
+        known.version = model.scene_version;
+        known.all = model.scene.as_deref().map(landmarks).unwrap_or_default();
+    }
+    let (camera, transform) = *camera;
+    let seen = overlay::Seen {
+        camera,
+        transform,
+        eye: &eye,
+        flows: flows.as_deref(),
+        landmarks: &known.all,
+        light_of: sun.fixed,
+    };
+    overlay::overlay_ui(&mut root, rect, &view, &seen);
     Ok(())
 }
 
@@ -165,33 +193,13 @@ pub fn arrange(
     let side = plain.inner_margin(Margin { left: 10, right: 10, top: 4, bottom: 8 });
     if state.left_open && model.scene.is_some() {
         Panel::left("energy").exact_size(LEFT_WIDTH).resizable(false).frame(side).show(root, |ui| {
-            ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
-                panels::balance::balance_ui(ui, model, i18n, out);
-                panels::today::today_figures_ui(ui, model, i18n, out);
-                panels::today::today_curves_ui(ui, model, i18n, out);
-                panels::plan::plan_ui(ui, model, i18n, out);
-            });
+            panels::columns::left_ui(ui, model, i18n, out);
         });
     }
     if state.right_open && model.scene.is_some() {
         Panel::right("detail").exact_size(RIGHT_WIDTH).resizable(false).frame(side).show(root, |ui| {
-            Panel::bottom("alarms")
-                .exact_size(ALARMS_HEIGHT)
-                .resizable(false)
-                .show_separator_line(false)
-                .frame(Frame::new().inner_margin(Margin { left: 0, right: 0, top: 8, bottom: 0 }))
-                .show(ui, |ui| panels::alarms::alarms_ui(ui, model, i18n, out));
-            ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| match selection.selected {
-                Some(Thing::Device(index)) => {
-                    panels::device::device_ui(ui, model, i18n, index, state.chart.as_deref(), out);
-                }
-                Some(Thing::Building(index)) => panels::building::building_ui(ui, model, i18n, index, out),
-                None => {
-                    panels::storage::storage_ui(ui, model, i18n, out);
-                    panels::tariff::tariff_ui(ui, model, i18n, out);
-                    panels::carbon::carbon_ui(ui, model, i18n, out);
-                }
-            });
+            let chart = state.chart.as_deref();
+            panels::columns::right_ui(ui, model, i18n, selection, chart, &mut state.panels, out);
         });
     }
     if matches!(model.link, crate::model::LinkState::Lost { .. }) {
@@ -203,6 +211,11 @@ pub fn arrange(
     }
     panels::login::login_ui(root, model, i18n, &mut state.login, out);
     notices(root, view, state);
+    if state.panels.help_open {
+        panels::keys::help_ui(root, i18n, out);
+    }
+    let open = panels::keys::Open { help: state.panels.help_open, search: &state.search, selection };
+    panels::keys::keys_ui(root, i18n, &open, out);
     root.available_rect_before_wrap()
 }
 
@@ -210,35 +223,7 @@ pub fn arrange(
 fn notices(ui: &mut egui::Ui, view: &View, state: &mut UiState) {
     let now = view.model.now;
     state.notices.retain(|(_, until)| *until > now);
-    let i18n = view.i18n;
-    let mut lines: Vec<(String, bool)> = state
-        .notices
-        .iter()
-        .filter_map(|(notice, _)| match (&notice.error, notice.what) {
-            // The login window says it itself.
-            (_, Asked::Login) => None,
-            (Some(reason), _) => Some((i18n.t1("notice-failed", "reason", reason.as_str()), true)),
-            (None, Asked::Acknowledge) => Some((i18n.t("notice-acknowledge-done").into_owned(), false)),
-            (None, Asked::PlanNow) => Some((i18n.t("notice-plan-done").into_owned(), false)),
-            (None, Asked::Command) => Some((i18n.t("notice-command-done").into_owned(), false)),
-        })
-        .collect();
-    if std::mem::take(&mut state.refused_asks) > 0 {
-        lines.push((i18n.t("notice-busy").into_owned(), true));
-    }
-    if lines.is_empty() {
-        return;
-    }
-    egui::Area::new("notices".into())
-        .anchor(egui::Align2::CENTER_BOTTOM, egui::vec2(0.0, -24.0))
-        .interactable(false)
-        .show(ui.ctx(), |ui| {
-            for (line, bad) in lines {
-                let colour =
-                    if bad { theme::severity(shared::alarm::Severity::Major) } else { theme::ACCENT };
-                theme::card().stroke(egui::Stroke::new(1.0, colour)).show(ui, |ui| {
-                    ui.label(RichText::new(line).size(13.0));
-                });
-            }
-        });
+    let busy = std::mem::take(&mut state.refused_asks) > 0;
+    state.panels.control.hear(state.notices.iter().map(|(notice, _)| notice));
+    panels::notices::notices_ui(ui, view.i18n, state.notices.iter().map(|(notice, _)| notice), busy);
 }

@@ -63,6 +63,24 @@ impl ClayMaterial {
         self
     }
 
+    /// Land around the park: uneven in tone, and gone in haze at `rim_m` from the middle.
+    #[must_use]
+    pub fn hazy_towards(mut self, rim_m: f32) -> Self {
+        self.set_rim(rim_m);
+        self
+    }
+
+    pub fn set_rim(&mut self, rim_m: f32) {
+        self.sheen.w = rim_m;
+    }
+
+    /// Keeps only light and dark of its colours, times `brightness`.
+    #[must_use]
+    pub fn without_colour(mut self, brightness: f32) -> Self {
+        self.tint *= Vec4::new(brightness, brightness, brightness, 0.0);
+        self
+    }
+
     #[must_use]
     pub fn textured(mut self, texture: Handle<Image>) -> Self {
         self.texture = Some(texture);

@@ -14,15 +14,26 @@ const KERB_Y: f32 = 0.06;
 const ROAD_Y: f32 = 0.09;
 const MARK_Y: f32 = 0.12;
 const WATER_Y: f32 = 0.05;
-/// How far the land around the park reaches; fog hides its rim.
-const HORIZON_M: f32 = 9_000.0;
 
-/// Everything flat and matt, as one mesh.
+/// How far the land around the park reaches before haze has taken it and the sky begins.
+pub fn rim_m(scene: &Scene) -> f32 {
+    let [width, depth] = scene.park.extent_m;
+    (width.max(depth) as f32 * 1.35).max(600.0)
+}
+
+/// The land around, which fades into the sky at its rim.
+pub fn land_mesh(scene: &Scene) -> Mesh {
+    let mut b = MeshBuilder::default();
+    let [width, depth] = scene.park.extent_m.map(|m| m as f32);
+    surroundings(&mut b, rim_m(scene));
+    scale_lines(&mut b, width, depth, rim_m(scene));
+    b.build()
+}
+
+/// Everything flat and matt of the park itself, as one mesh.
 pub fn ground_mesh(scene: &Scene) -> Mesh {
     let mut b = MeshBuilder::default();
     let [width, depth] = scene.park.extent_m.map(|m| m as f32);
-    surroundings(&mut b);
-    scale_lines(&mut b, width, depth);
     plate(&mut b, width, depth);
     for area in &scene.site.areas {
         let colour = match area.kind {
@@ -58,10 +69,9 @@ pub fn water_mesh(scene: &Scene) -> Option<Mesh> {
     (!b.is_empty()).then(|| b.build())
 }
 
-fn surroundings(b: &mut MeshBuilder) {
-    // Rings rather than one huge quad: vertex fog and shading stay smooth to the horizon.
-    let sides = 48;
-    let rings = [0.0, 900.0, 1_800.0, 3_600.0, HORIZON_M];
+fn surroundings(b: &mut MeshBuilder, rim: f32) {
+    let sides = 96;
+    let rings = [0.0, rim * 0.5, rim];
     for pair in rings.windows(2) {
         for i in 0..sides {
             let corner = |r: f32, i: u32| {
@@ -77,12 +87,13 @@ fn surroundings(b: &mut MeshBuilder) {
 }
 
 /// Lines every 100 m on the land around, fading outwards: they give the scale without inventing neighbours.
-fn scale_lines(b: &mut MeshBuilder, width: f32, depth: f32) {
-    let (reach, piece) = (1_600_i32, 100_i32);
+fn scale_lines(b: &mut MeshBuilder, width: f32, depth: f32, rim: f32) {
+    let piece = 100_i32;
+    let reach = (rim / piece as f32) as i32 * piece;
     let y = SURROUNDINGS_Y + 0.12;
     let colour = |p: Vec2| {
         let share = (1.0 - (p.length() - 400.0) / 1_100.0).clamp(0.0, 1.0);
-        tone::SURROUNDINGS.shade(1.0 + 0.16 * share * share)
+        tone::SURROUNDINGS.shade(1.0 + 0.10 * share * share)
     };
     let beneath_plate = |p: Vec2| p.x.abs() < width / 2.0 && p.y.abs() < depth / 2.0;
     for line in (-reach..=reach).step_by(piece as usize) {
@@ -90,7 +101,7 @@ fn scale_lines(b: &mut MeshBuilder, width: f32, depth: f32) {
             let (at, from, to) = (line as f32, start as f32, (start + piece) as f32);
             for (a, c) in [(Vec2::new(from, at), Vec2::new(to, at)), (Vec2::new(at, to), Vec2::new(at, from))]
             {
-                if beneath_plate(a) && beneath_plate(c) || a.length() > 1_600.0 {
+                if beneath_plate(a) && beneath_plate(c) || a.length().max(c.length()) > rim {
                     continue;
                 }
                 // World (x, z): the side vector points so that the quad faces up.

@@ -1,11 +1,17 @@
 //! Shows what is selected and what the pointer is over: a frame of thin bars around its box.
+//!
+//! What stands indoors gets its frame from the overlay instead, which draws through walls.
 
-use super::{geometry::at, looks::Looks};
+use super::{buildings::bounds, geometry::at, looks::Looks, pins::is_indoors};
 use crate::{
     model::{ParkModel, SceneIndex, Selection, selection::Thing},
     world::devices::{DeviceBox, device_box},
 };
 use bevy::{light::NotShadowCaster, prelude::*};
+use shared::scene::Device;
+
+/// Height of a field of modules above its mounting plane, metres.
+const MODULES_HIGH_M: f64 = 1.2;
 
 pub struct HighlightPlugin;
 
@@ -21,10 +27,12 @@ struct HighlightFrame;
 /// The box around a thing of the scene.
 pub fn thing_box(index: &SceneIndex, thing: Thing) -> Option<DeviceBox> {
     match thing {
-        Thing::Device(i) => index.device(i).map(|d| device_box(&index.scene, d)),
+        Thing::Device(i) => {
+            index.device(i).map(|d| modules_box(index, d).unwrap_or_else(|| device_box(&index.scene, d)))
+        }
         Thing::Building(i) => {
             let building = index.building(i)?;
-            let (min, max) = super::buildings::bounds(&building.footprint);
+            let (min, max) = bounds(&building.footprint);
             let centre = at((min[0] + max[0]) / 2.0, (min[1] + max[1]) / 2.0, building.height_m / 2.0 + 0.5);
             let half = Vec3::new(
                 (max[0] - min[0]) as f32 / 2.0 + 0.6,
@@ -34,6 +42,19 @@ pub fn thing_box(index: &SceneIndex, thing: Thing) -> Option<DeviceBox> {
             Some(DeviceBox { centre, half, rotation: Quat::IDENTITY })
         }
     }
+}
+
+/// An inverter is where its modules are: the box around all its areas.
+fn modules_box(index: &SceneIndex, device: &Device) -> Option<DeviceBox> {
+    let mut around: Option<(Vec3, Vec3)> = None;
+    for area in index.scene.site.pv_areas.iter().filter(|a| a.device == device.id) {
+        let (west_south, east_north) = bounds(&area.outline);
+        let low = at(west_south[0], east_north[1], area.base_m);
+        let high = at(east_north[0], west_south[1], area.base_m + MODULES_HIGH_M);
+        around = Some(around.map_or((low, high), |(min, max)| (min.min(low), max.max(high))));
+    }
+    let (min, max) = around?;
+    Some(DeviceBox { centre: (min + max) / 2.0, half: (max - min) / 2.0, rotation: Quat::IDENTITY })
 }
 
 /// Redraws the frames when the selection or the scene changed.
@@ -55,7 +76,8 @@ fn show(
     }
     let hovered = selection.hovered.filter(|h| Some(*h) != selection.selected);
     for (thing, material) in [(selection.selected, &looks.selection), (hovered, &looks.hover)] {
-        let Some(around) = thing.and_then(|t| thing_box(scene, t)) else { continue };
+        let outdoors = thing.filter(|t| !is_indoors(scene, *t));
+        let Some(around) = outdoors.and_then(|t| thing_box(scene, t)) else { continue };
         for bar in bars(&around) {
             commands.spawn((
                 HighlightFrame,
@@ -66,6 +88,14 @@ fn show(
             ));
         }
     }
+}
+
+/// The eight corners of a box: bit 0, 1, 2 of the index say which side in x, y, z.
+pub fn corners(around: &DeviceBox) -> [Vec3; 8] {
+    std::array::from_fn(|i| {
+        let side = |bit: usize| if i & (1 << bit) == 0 { -1.0 } else { 1.0 };
+        around.centre + around.rotation * (around.half * Vec3::new(side(0), side(1), side(2)))
+    })
 }
 
 /// The twelve edges of a box as thin bars.
@@ -89,4 +119,28 @@ fn bars(around: &DeviceBox) -> Vec<Transform> {
         }
     }
     bars
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn an_inverter_is_framed_where_its_modules_are() {
+        let index = SceneIndex::new(fixture::sample_park(), "v1".into());
+        let pv = index.device_index(&"pv-f1".parse().unwrap()).unwrap();
+        let around = thing_box(&index, Thing::Device(pv)).unwrap();
+        assert!(around.half.x > 50.0 && around.half.z > 25.0, "{around:?}");
+        assert!(around.centre.y > 12.0, "on the roof");
+    }
+
+    #[test]
+    fn a_box_s_corners_are_its_extremes() {
+        let around =
+            DeviceBox { centre: Vec3::ONE, half: Vec3::new(1.0, 2.0, 3.0), rotation: Quat::IDENTITY };
+        let all = corners(&around);
+        assert_eq!(all[0], Vec3::new(0.0, -1.0, -2.0));
+        assert_eq!(all[7], Vec3::new(2.0, 3.0, 4.0));
+    }
 }

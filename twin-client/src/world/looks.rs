@@ -14,6 +14,10 @@ use std::collections::HashMap;
 pub struct Looks {
     /// Matt surfaces; the colour is in the vertices.
     pub clay: Handle<ClayMaterial>,
+    /// Land around the park.
+    pub land: Handle<ClayMaterial>,
+    /// Equipment that is not connected: dull and dark, without colour.
+    pub offline: Handle<ClayMaterial>,
     /// Slightly glossy vertex colours: cars.
     pub paint: Handle<ClayMaterial>,
     pub water: Handle<ClayMaterial>,
@@ -21,6 +25,7 @@ pub struct Looks {
     pub dark_glass: Handle<ClayMaterial>,
     pub lit_glass: Handle<ClayMaterial>,
     pub pv: Handle<ClayMaterial>,
+    pub offline_pv: Handle<ClayMaterial>,
     /// Transparent darkening with vertex alpha.
     pub contact_shade: Handle<StandardMaterial>,
     /// Lamp heads and the pools of light under them: night only.
@@ -43,6 +48,7 @@ pub struct Looks {
     pub cube: Handle<Mesh>,
     shapes: HashMap<ShapeKey, Handle<Mesh>>,
     rotors: HashMap<u32, Handle<Mesh>>,
+    nacelles: HashMap<u32, Handle<Mesh>>,
 }
 
 /// Shapes with figures of their own are shared between devices of the same figures, to the centimetre.
@@ -63,14 +69,18 @@ impl Looks {
         let matt = |tone: tone::Tone| ClayMaterial::matt(tone.linear());
         let white = ClayMaterial::matt(LinearRgba::WHITE);
         let glow = |tone: tone::Tone, strength: f32| matt(tone).glowing(tone.shade(strength));
+        let module = images.add(module_texture());
         let see_through = StandardMaterial { alpha_mode: AlphaMode::Blend, unlit: true, ..default() };
         Self {
             clay: clays.add(white.clone()),
+            land: clays.add(white.clone().hazy_towards(1_000.0)),
+            offline: clays.add(white.clone().without_colour(0.42)),
             paint: clays.add(white.clone().shining(0.25, 0.5, 60.0)),
             water: clays.add(matt(tone::WATER).shining(0.75, 0.9, 220.0)),
             dark_glass: clays.add(matt(tone::GLASS).shining(0.55, 0.5, 90.0)),
             lit_glass: clays.add(matt(tone::GLASS).shining(0.55, 0.5, 90.0)),
-            pv: clays.add(white.clone().shining(0.4, 0.35, 70.0).textured(images.add(module_texture()))),
+            pv: clays.add(white.clone().shining(0.4, 0.35, 70.0).textured(module.clone())),
+            offline_pv: clays.add(matt(tone::OFFLINE).without_colour(0.7).textured(module)),
             contact_shade: materials.add(StandardMaterial { depth_bias: 4.0, ..see_through.clone() }),
             lamp: clays.add(matt(tone::CAR_WHITE)),
             light_pool: materials.add(StandardMaterial {
@@ -104,6 +114,7 @@ impl Looks {
             cube: meshes.add(Cuboid::default()),
             shapes: HashMap::new(),
             rotors: HashMap::new(),
+            nacelles: HashMap::new(),
         }
     }
 
@@ -115,7 +126,7 @@ impl Looks {
             Shape::Charger => (ShapeKey(1, 0, 0), Box::new(shapes::charger)),
             Shape::Turbine { hub_m, rotor_m } => (
                 ShapeKey(2, centimetres(hub_m), centimetres(rotor_m)),
-                Box::new(move || shapes::turbine_tower(hub_m, rotor_m)),
+                Box::new(move || shapes::turbine_tower(hub_m)),
             ),
             Shape::Chiller => (ShapeKey(3, 0, 0), Box::new(shapes::chiller)),
             Shape::HeatPump => (ShapeKey(4, 0, 0), Box::new(shapes::heat_pump)),
@@ -137,6 +148,13 @@ impl Looks {
         self.rotors
             .entry(centimetres(rotor_m))
             .or_insert_with(|| meshes.add(shapes::turbine_rotor(rotor_m)))
+            .clone()
+    }
+
+    pub fn nacelle(&mut self, rotor_m: f32, meshes: &mut Assets<Mesh>) -> Handle<Mesh> {
+        self.nacelles
+            .entry(centimetres(rotor_m))
+            .or_insert_with(|| meshes.add(shapes::turbine_nacelle(rotor_m)))
             .clone()
     }
 

@@ -1,7 +1,7 @@
 //! The park in 3D, built from the scene once and moved by live values.
 //!
-//! Static things are merged into few meshes; devices of a kind share one mesh and one material. When the scene changes, the
-//! old world goes and a new one comes.
+//! Static things are merged into few meshes; devices of a kind share one mesh and one material. When the scene changes, a
+//! new world is built beside the old one, a little every frame, and takes its place when it is whole.
 
 pub mod buildings;
 pub mod clay;
@@ -11,9 +11,12 @@ pub mod geometry;
 pub mod ground;
 pub mod highlight;
 pub mod lamps;
+pub mod landmarks;
 pub mod looks;
 pub mod palette;
+pub mod pins;
 pub mod pv;
+pub mod routes;
 pub mod sky;
 pub mod sunlight;
 
@@ -28,10 +31,20 @@ use flow_lines::FlowMaterial;
 use geometry::at;
 use looks::Looks;
 use shared::scene::Rating;
+use std::{
+    collections::VecDeque,
+    ops::Range,
+    time::{Duration, Instant},
+};
 
-/// The root of everything built from the scene.
+/// The root of everything built from the scene; there once all of it is.
 #[derive(Component)]
 pub struct WorldRoot;
+
+/// One map of this size serves an overview as well as three of twice the size did: see `sunlight::shadow_cascades`.
+const SHADOW_MAP_SIZE: usize = 2048;
+/// How long a frame may build at a world before it leaves the rest to the next.
+const BUILD_PER_FRAME: Duration = Duration::from_millis(6);
 
 /// A building's entity, by its index in the scene.
 #[derive(Component, Debug, Clone, Copy)]
@@ -42,8 +55,10 @@ pub struct WorldPlugin;
 impl Plugin for WorldPlugin {
     fn build(&self, app: &mut App) {
         app.init_resource::<motion::Parts>()
+            .init_resource::<motion::Offline>()
+            .init_resource::<motion::Wind>()
             .init_resource::<sunlight::SunClock>()
-            .insert_resource(DirectionalLightShadowMap { size: 4096 })
+            .insert_resource(DirectionalLightShadowMap { size: SHADOW_MAP_SIZE })
             .add_plugins((
                 clay::ClayPlugin,
                 sky::SkyPlugin,
@@ -54,10 +69,12 @@ impl Plugin for WorldPlugin {
             .add_systems(
                 Update,
                 (
-                    rebuild,
+                    build,
                     motion::index_parts,
+                    (motion::follow_presence, motion::follow_wind),
                     motion::follow_values,
-                    (motion::turn_rotors, motion::drift_plumes, sunlight::follow_sun),
+                    (motion::turn_rotors, motion::turn_nacelles, motion::drift_plumes),
+                    (sunlight::follow_sun, sunlight::fit_shadows),
                 )
                     .chain(),
             );
@@ -74,35 +91,91 @@ fn make_looks(
     commands.insert_resource(Looks::new(&mut meshes, &mut clays, &mut materials, &mut images));
 }
 
+/// A piece of a world that is built in one go.
+#[derive(Debug, Clone, PartialEq)]
+enum Job {
+    Site,
+    Trees(Range<usize>),
+    Building(usize),
+    PvArea(usize),
+    Devices(Range<usize>),
+    RingMainUnits,
+    Lines,
+}
+
+/// A world being built beside the one on show.
+#[derive(Default)]
+struct Construction {
+    version: u64,
+    root: Option<Entity>,
+    jobs: VecDeque<Job>,
+}
+
+/// All there is to build, in pieces of a few milliseconds.
+fn jobs(index: &SceneIndex) -> VecDeque<Job> {
+    let site = &index.scene.site;
+    let pieces = |count: usize, size: usize| {
+        (0..count).step_by(size).map(move |from| from..(from + size).min(count)).collect::<Vec<_>>()
+    };
+    let mut jobs = VecDeque::from([Job::Site]);
+    jobs.extend(pieces(site.trees.len(), 400).into_iter().map(Job::Trees));
+    jobs.extend((0..site.buildings.len()).map(Job::Building));
+    jobs.extend((0..site.pv_areas.len()).map(Job::PvArea));
+    jobs.extend(pieces(index.scene.devices.len(), 100).into_iter().map(Job::Devices));
+    jobs.extend([Job::RingMainUnits, Job::Lines]);
+    jobs
+}
+
 /// Builds the world anew when the scene is another.
 #[expect(clippy::too_many_arguments, reason = "building needs every kind of asset")]
-fn rebuild(
+fn build(
     mut commands: Commands,
     model: Res<ParkModel>,
-    mut built: Local<u64>,
+    mut under_way: Local<Construction>,
     roots: Query<Entity, With<WorldRoot>>,
     looks: Option<ResMut<Looks>>,
     mut meshes: ResMut<Assets<Mesh>>,
     mut flow_materials: ResMut<Assets<FlowMaterial>>,
     mut buffers: ResMut<Assets<ShaderBuffer>>,
 ) {
-    let (Some(scene), Some(mut looks)) = (&model.scene, looks) else { return };
-    if *built == model.scene_version {
-        return;
+    let (Some(index), Some(mut looks)) = (&model.scene, looks) else { return };
+    if under_way.version != model.scene_version {
+        if let Some(unfinished) = under_way.root.take() {
+            commands.entity(unfinished).despawn();
+        }
+        let root = commands.spawn((Transform::IDENTITY, Visibility::Hidden)).id();
+        *under_way = Construction { version: model.scene_version, root: Some(root), jobs: jobs(index) };
     }
-    *built = model.scene_version;
+    let Some(root) = under_way.root else { return };
+    let started = Instant::now();
+    while let Some(job) = under_way.jobs.pop_front() {
+        let scene = &index.scene;
+        match job {
+            Job::Site => spawn_site(&mut commands, root, &looks, &mut meshes, index),
+            Job::Trees(which) => spawn_trees(&mut commands, root, &looks, index, which),
+            Job::Building(which) => spawn_building(&mut commands, root, &looks, &mut meshes, index, which),
+            Job::PvArea(which) => spawn_pv_area(&mut commands, root, &looks, &mut meshes, index, which),
+            Job::Devices(which) => {
+                for device in which {
+                    devices::spawn_device(&mut commands, root, &mut looks, &mut meshes, scene, device as u32);
+                }
+            }
+            Job::RingMainUnits => {
+                devices::spawn_ring_main_units(&mut commands, root, &mut looks, &mut meshes, scene);
+            }
+            Job::Lines => {
+                flow_lines::spawn(&mut commands, root, index, &mut meshes, &mut flow_materials, &mut buffers);
+            }
+        }
+        if started.elapsed() > BUILD_PER_FRAME {
+            return;
+        }
+    }
     for old in &roots {
         commands.entity(old).despawn();
     }
-    let root = commands.spawn((WorldRoot, Transform::IDENTITY, Visibility::Inherited)).id();
-    spawn_site(&mut commands, root, &looks, &mut meshes, scene);
-    spawn_buildings(&mut commands, root, &looks, &mut meshes, scene);
-    spawn_pv(&mut commands, root, &looks, &mut meshes, scene);
-    for index in 0..scene.scene.devices.len() as u32 {
-        devices::spawn_device(&mut commands, root, &mut looks, &mut meshes, &scene.scene, index);
-    }
-    devices::spawn_ring_main_units(&mut commands, root, &mut looks, &mut meshes, &scene.scene);
-    flow_lines::spawn(&mut commands, root, scene, &mut meshes, &mut flow_materials, &mut buffers);
+    commands.entity(root).insert((WorldRoot, Visibility::Inherited));
+    under_way.root = None;
 }
 
 fn spawn_site(
@@ -116,6 +189,7 @@ fn spawn_site(
     let mut matt = |mesh, material: &Handle<clay::ClayMaterial>, casts| {
         still(commands, meshes, root, mesh, material, casts);
     };
+    matt(ground::land_mesh(scene), &looks.land, false);
     matt(ground::ground_mesh(scene), &looks.clay, false);
     if let Some(mesh) = ground::water_mesh(scene) {
         matt(mesh, &looks.water, false);
@@ -129,7 +203,17 @@ fn spawn_site(
     if let Some(mesh) = ground::contact_shade_mesh(scene) {
         still(commands, meshes, root, mesh, &looks.contact_shade, false);
     }
-    for (i, tree) in scene.site.trees.iter().enumerate() {
+}
+
+fn spawn_trees(
+    commands: &mut Commands,
+    root: Entity,
+    looks: &Looks,
+    index: &SceneIndex,
+    which: Range<usize>,
+) {
+    let trees = index.scene.site.trees.iter().enumerate();
+    for (i, tree) in trees.skip(which.start).take(which.len()) {
         let pick = |salt| buildings::scatter("tree", i as u32 * 31 + salt);
         let [east, north] = tree.position;
         let height = tree.height_m as f32;
@@ -165,46 +249,51 @@ fn still<M: Material>(
     }
 }
 
-fn spawn_buildings(
+fn spawn_building(
     commands: &mut Commands,
     root: Entity,
     looks: &Looks,
     meshes: &mut Assets<Mesh>,
     index: &SceneIndex,
+    which: usize,
 ) {
     let scene = &index.scene;
-    for (number, building) in scene.site.buildings.iter().enumerate() {
-        let has_roof_pv = scene.site.pv_areas.iter().any(|area| {
-            area.outline.first().is_some_and(|corner| geometry::contains(&building.footprint, *corner))
-        });
-        let has_roof_devices = scene.devices.iter().any(|d| {
-            d.position[2] + 0.5 >= building.height_m
-                && !matches!(d.rating, Rating::Pv { .. })
-                && geometry::contains(&building.footprint, [d.position[0], d.position[1]])
-        });
-        let made = buildings::building_meshes(building, !has_roof_pv && !has_roof_devices);
-        let tag = BuildingIndex(number as u32);
-        let body = (Mesh3d(meshes.add(made.body)), MeshMaterial3d(looks.clay.clone()));
-        commands.spawn((tag, body, ChildOf(root)));
-        for (glass, material) in [(made.dark_glass, &looks.dark_glass), (made.lit_glass, &looks.lit_glass)] {
-            if let Some(glass) = glass {
-                let mesh = Mesh3d(meshes.add(glass));
-                commands.spawn((tag, mesh, MeshMaterial3d(material.clone()), NotShadowCaster, ChildOf(root)));
-            }
+    let Some(building) = scene.site.buildings.get(which) else { return };
+    let has_roof_pv = scene.site.pv_areas.iter().any(|area| {
+        area.outline.first().is_some_and(|corner| geometry::contains(&building.footprint, *corner))
+    });
+    let has_roof_devices = scene.devices.iter().any(|d| {
+        d.position[2] + 0.5 >= building.height_m
+            && !matches!(d.rating, Rating::Pv { .. })
+            && geometry::contains(&building.footprint, [d.position[0], d.position[1]])
+    });
+    let made = buildings::building_meshes(building, !has_roof_pv && !has_roof_devices);
+    let tag = BuildingIndex(which as u32);
+    let body = (Mesh3d(meshes.add(made.body)), MeshMaterial3d(looks.clay.clone()));
+    commands.spawn((tag, body, ChildOf(root)));
+    for (glass, material) in [(made.dark_glass, &looks.dark_glass), (made.lit_glass, &looks.lit_glass)] {
+        if let Some(glass) = glass {
+            let mesh = Mesh3d(meshes.add(glass));
+            commands.spawn((tag, mesh, MeshMaterial3d(material.clone()), NotShadowCaster, ChildOf(root)));
         }
     }
 }
 
-fn spawn_pv(
+fn spawn_pv_area(
     commands: &mut Commands,
     root: Entity,
     looks: &Looks,
     meshes: &mut Assets<Mesh>,
     index: &SceneIndex,
+    which: usize,
 ) {
-    for area in &index.scene.site.pv_areas {
-        let Some(made) = pv::pv_meshes(area) else { continue };
+    let Some(area) = index.scene.site.pv_areas.get(which) else { return };
+    let Some(made) = pv::pv_meshes(area) else { return };
+    let mut field =
         commands.spawn((Mesh3d(meshes.add(made.modules)), MeshMaterial3d(looks.pv.clone()), ChildOf(root)));
-        commands.spawn((Mesh3d(meshes.add(made.frame)), MeshMaterial3d(looks.clay.clone()), ChildOf(root)));
+    if let Some(device) = index.device_index(&area.device) {
+        let body = devices::Body { online: looks.pv.clone(), offline: looks.offline_pv.clone() };
+        field.insert((devices::DeviceIndex(device), body));
     }
+    commands.spawn((Mesh3d(meshes.add(made.frame)), MeshMaterial3d(looks.clay.clone()), ChildOf(root)));
 }

@@ -41,7 +41,7 @@ macro_rules! tones {
 
 tones! {
     /// Land around the park.
-    SURROUNDINGS = 0xC2C6C4;
+    SURROUNDINGS = 0xBBC3AF;
     GROUND = 0xC6C3BB;
     ROAD = 0xA9A8A5;
     ROAD_MARK = 0xDCDAD4;

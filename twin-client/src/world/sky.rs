@@ -1,4 +1,4 @@
-//! The sky dome: drawn behind everything, coloured by where the sun stands.
+//! The sky dome: drawn behind everything, coloured by where the sun stands, beginning where the land's rim is seen.
 
 use bevy::{
     asset::{load_internal_asset, uuid_handle},
@@ -32,14 +32,18 @@ pub struct SkyMaterial {
     glow: Vec4,
     #[uniform(0)]
     sun: Vec4,
+    #[uniform(0)]
+    land: Vec4,
 }
 
 impl SkyMaterial {
-    pub fn set(&mut self, tones: &SkyTones, towards_sun: Vec3) {
+    /// `rim_m` is where the land ends and the sky begins.
+    pub fn set(&mut self, tones: &SkyTones, towards_sun: Vec3, rim_m: f32) {
         self.zenith = tones.zenith.to_vec4();
         self.horizon = tones.horizon.to_vec4();
         self.glow = tones.glow.to_vec3().extend(tones.glow_strength);
         self.sun = towards_sun.extend(tones.stars);
+        self.land = Vec4::new(rim_m, 0.0, 0.0, 0.0);
     }
 }
 

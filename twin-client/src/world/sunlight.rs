@@ -2,12 +2,17 @@
 
 use super::{
     clay::ClayMaterial,
+    ground::rim_m,
     looks::Looks,
     palette::hex,
     sky::{SkyMaterial, SkyTones},
 };
-use crate::model::ParkModel;
-use bevy::{light::CascadeShadowConfigBuilder, pbr::DistanceFog, prelude::*};
+use crate::{camera::Eye, model::ParkModel};
+use bevy::{
+    light::{CascadeShadowConfig, CascadeShadowConfigBuilder},
+    pbr::DistanceFog,
+    prelude::*,
+};
 use shared::{sun::sun_position, time::Timestamp};
 
 /// The time the sun is shown for: the park's own, or a fixed one.
@@ -123,14 +128,7 @@ pub fn spawn_lights(mut commands: Commands) {
             shadow_normal_bias: 1.4,
             ..default()
         },
-        CascadeShadowConfigBuilder {
-            num_cascades: 3,
-            minimum_distance: 2.0,
-            first_cascade_far_bound: 420.0,
-            maximum_distance: 2_600.0,
-            overlap_proportion: 0.15,
-        }
-        .build(),
+        shadow_cascades(900.0, 700.0),
         Transform::default(),
     ));
     commands.spawn((
@@ -138,6 +136,41 @@ pub fn spawn_lights(mut commands: Commands) {
         DirectionalLight { shadow_maps_enabled: false, ..default() },
         Transform::from_xyz(0.55, 0.8, 0.75).looking_at(Vec3::ZERO, Vec3::Y),
     ));
+}
+
+/// Shadows for an eye that looks at something `distance_m` away in a park of that radius.
+///
+/// From afar everything lies at about the same distance: one map serves it all. From near a second, finer one covers what
+/// is looked at.
+pub fn shadow_cascades(distance_m: f32, park_radius_m: f32) -> CascadeShadowConfig {
+    // In steps, since every change of bounds makes shadow edges crawl.
+    let distance = 1.25_f32.powf((distance_m.max(10.0).ln() / 1.25_f32.ln()).ceil());
+    let far = distance + park_radius_m;
+    let near = distance * 1.3 + 40.0;
+    CascadeShadowConfigBuilder {
+        num_cascades: if distance > park_radius_m { 1 } else { 2 },
+        minimum_distance: 2.0,
+        first_cascade_far_bound: near.min(far * 0.9),
+        maximum_distance: far,
+        overlap_proportion: 0.15,
+    }
+    .build()
+}
+
+/// Keeps the shadow maps on what can be seen of the park.
+pub fn fit_shadows(
+    model: Res<ParkModel>,
+    eye: Res<Eye>,
+    mut lights: Query<&mut CascadeShadowConfig, With<KeyLight>>,
+) {
+    let Some(scene) = &model.scene else { return };
+    let [width, depth] = scene.scene.park.extent_m.map(|m| m as f32);
+    let wanted = shadow_cascades(eye.now.distance, width.hypot(depth) / 2.0);
+    for mut config in &mut lights {
+        if config.bounds != wanted.bounds {
+            *config = wanted.clone();
+        }
+    }
 }
 
 type Only<'w, 's, A, B> =
@@ -192,8 +225,12 @@ pub fn follow_sun(
     for mut fog in &mut fog {
         fog.color = mood.sky.horizon.into();
     }
+    let rim = rim_m(&scene.scene);
     for (_, sky) in skies.iter_mut() {
-        sky.set(&mood.sky, towards_sun);
+        sky.set(&mood.sky, towards_sun, rim);
+    }
+    if let Some(mut land) = clays.get_mut(&looks.land) {
+        land.set_rim(rim);
     }
     let warm: LinearRgba = hex(0xFFCF8F).into();
     if let Some(mut glass) = clays.get_mut(&looks.lit_glass) {
@@ -219,6 +256,17 @@ mod tests {
             assert!((now.key_lux - before.key_lux).abs() < 60.0, "jump at {step}");
             assert!((now.ambient - before.ambient).abs() < 20.0, "jump at {step}");
             before = now;
+        }
+    }
+
+    #[test]
+    fn shadows_take_one_map_from_afar_and_two_from_near_and_reach_across_the_park() {
+        assert_eq!(shadow_cascades(2_000.0, 700.0).bounds.len(), 1);
+        assert_eq!(shadow_cascades(80.0, 700.0).bounds.len(), 2);
+        for distance in [6.0, 80.0, 699.0, 900.0, 3_000.0] {
+            let bounds = shadow_cascades(distance, 700.0).bounds;
+            assert!(*bounds.last().unwrap() >= distance + 700.0, "{distance}: {bounds:?}");
+            assert!(bounds.windows(2).all(|b| b[0] < b[1]), "{distance}: {bounds:?}");
         }
     }
 

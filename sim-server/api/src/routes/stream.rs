@@ -11,7 +11,8 @@ use axum::{
 ///
 /// Sub-protocol `park.v1+json` or `park.v1+postcard`. The first message carries the token:
 /// `{"version":1,"token":"…"}`; then `{"subscribe":"all"}`, `{"subscribe":{"devices":["…"]}}` or
-/// `{"subscribe":{"points":[{"device":"…","measurement":"…"}]}}`.
+/// `{"subscribe":{"points":[{"device":"…","measurement":"…"}]}}`. Before the token expires, `{"renew":"…"}` with the next
+/// one keeps the stream open.
 #[utoipa::path(get, path = "/api/v1/stream", tag = "live",
     responses((status = 101, description = "Switching to the WebSocket")))]
 pub(crate) async fn open(

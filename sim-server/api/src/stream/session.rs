@@ -47,6 +47,7 @@ mod close {
     pub(super) const GOING_AWAY: u16 = 1001;
     pub(super) const BAD_MESSAGE: u16 = 1007;
     pub(super) const POLICY: u16 = 1008;
+    pub(super) const TRY_AGAIN_LATER: u16 = 1013;
     pub(super) const TOKEN_OVER: u16 = 4001;
 }
 
@@ -56,6 +57,7 @@ pub(super) enum Ended {
     ClientLeft,
     NoHello,
     Denied,
+    Unavailable,
     BadMessage,
     TokenOver,
     TooSlow,
@@ -71,6 +73,7 @@ impl Ended {
             Ended::ClientLeft => "client_left",
             Ended::NoHello => "no_hello",
             Ended::Denied => "denied",
+            Ended::Unavailable => "unavailable",
             Ended::BadMessage => "bad_message",
             Ended::TokenOver => "token_over",
             Ended::TooSlow => "too_slow",
@@ -139,6 +142,7 @@ impl Link {
     async fn goodbye(&mut self, ended: Ended) {
         let (code, reason) = match ended {
             Ended::Denied => (close::POLICY, "denied"),
+            Ended::Unavailable => (close::TRY_AGAIN_LATER, "who you are cannot be said just now"),
             Ended::NoHello => (close::POLICY, "no hello within 10 s"),
             Ended::BadMessage => (close::BAD_MESSAGE, "not a message of this protocol"),
             Ended::TokenOver => (close::TOKEN_OVER, "the token is no longer good"),
@@ -177,7 +181,11 @@ async fn greet(app: &Arc<App>, link: &mut Link) -> Step<Principal> {
     };
     let now = (app.state.clock)();
     let granted = if hello.version == PROTOCOL_VERSION {
-        principal(app, &hello.token, now).await.map_err(|_| Denied::Token)
+        principal(app, &hello.token, now).await.map_err(|error| match error.is_unauthenticated() {
+            true => Denied::Token,
+            // A database that does not answer makes no token a bad one.
+            false => Denied::Unavailable,
+        })
     } else {
         Err(Denied::Version)
     };
@@ -193,9 +201,13 @@ async fn greet(app: &Arc<App>, link: &mut Link) -> Step<Principal> {
     link.flush().await?;
     match granted {
         Ok(who) => Ok(who),
-        Err(_) => {
-            link.goodbye(Ended::Denied).await;
-            Err(Ended::Denied)
+        Err(denied) => {
+            let ended = match denied {
+                Denied::Version | Denied::Token => Ended::Denied,
+                Denied::Unavailable => Ended::Unavailable,
+            };
+            link.goodbye(ended).await;
+            Err(ended)
         }
     }
 }
@@ -282,7 +294,23 @@ impl<'a> Session<'a> {
                 self.link.feed(&ServerMessage::Pong(number)).await?;
                 self.link.flush().await
             }
+            Ok(ClientMessage::Renew(token)) => self.renew(&token).await,
             Err(_) => Err(Ended::BadMessage),
+        }
+    }
+
+    /// From now on the stream lives as long as this token; it must be of the same caller.
+    async fn renew(&mut self, token: &str) -> Step<()> {
+        match principal(self.app, token, (self.app.state.clock)()).await {
+            Ok(who) if who.name() == self.who.name() => {
+                self.who = who;
+                Ok(())
+            }
+            Err(error) if !error.is_unauthenticated() => {
+                // It cannot be checked now: the one in use holds as long as it is good.
+                Ok(())
+            }
+            Ok(_) | Err(_) => Err(Ended::TokenOver),
         }
     }
 

@@ -106,6 +106,22 @@ impl Park {
         further: Router,
         description: utoipa::openapi::OpenApi,
     ) -> Park {
+        Park::made(options, further, description, Auth::new(&[42; 32]), now).await
+    }
+
+    /// With tokens of its own and a clock that the test sets.
+    pub(crate) async fn timed(auth: Auth, clock: fn() -> Timestamp) -> Park {
+        let description = utoipa::openapi::OpenApi::default();
+        Park::made(ApiOptions::default(), Router::new(), description, auth, clock).await
+    }
+
+    async fn made(
+        options: ApiOptions,
+        further: Router,
+        description: utoipa::openapi::OpenApi,
+        auth: Auth,
+        clock: fn() -> Timestamp,
+    ) -> Park {
         let folder = tempfile::tempdir().unwrap();
         let history =
             History::open(HistoryOptions { folder: folder.path().join("history"), ..Default::default() })
@@ -136,12 +152,12 @@ impl Park {
             records: records.clone(),
             vpp,
             energy,
-            auth: Auth::new(&[42; 32]),
+            auth,
             metrics: Arc::new(|| "park_up 1\n".to_owned()),
             readiness: Arc::new(|| {
                 vec![Check { name: "gateway".into(), ok: true, message: "listens".into() }]
             }),
-            clock: now,
+            clock,
             shutdown: shutdown.clone(),
             options,
         };

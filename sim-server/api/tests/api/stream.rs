@@ -1,6 +1,7 @@
 //! The live stream over a real socket, in both encodings.
 
 use crate::park::{Park, now};
+use api::{Auth, AuthOptions};
 use axum::http::{HeaderValue, Method, header};
 use futures::{SinkExt, StreamExt};
 use serde::{Serialize, de::DeserializeOwned};
@@ -11,8 +12,16 @@ use shared::{
         ServerMessage, Welcome,
     },
     telemetry::Quality,
+    time::Timestamp,
 };
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
@@ -241,6 +250,73 @@ async fn who_may_not_listen_is_told_why() {
         client.say(&Hello { version, token: token.into() }).await;
         assert_eq!(client.hear::<Welcome>().await, Welcome::Denied(denied));
         assert_eq!(client.closed().await.unwrap().code, 1008.into());
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_makes_no_wall_token_a_bad_one() {
+    let park = Park::open().await;
+    let (_, wall) = park.wall_token().await;
+    let token = park.token("viewer").await;
+    let address = listen(&park).await;
+    let mut live = Client::connect(address, Encoding::Postcard).await;
+    live.hello(&wall).await;
+    park.records.close().await;
+    let mut later = Client::connect(address, Encoding::Json).await;
+    assert_eq!(later.hello(&wall).await, Welcome::Denied(Denied::Unavailable));
+    assert_eq!(later.closed().await.unwrap().code, 1013.into());
+    // One that is live stays so, even when it shows its token again; people's tokens need no store.
+    live.say(&ClientMessage::Renew(wall)).await;
+    live.say(&ClientMessage::Ping(5)).await;
+    live.until(|m| (m == ServerMessage::Pong(5)).then_some(())).await;
+    let mut person = Client::connect(address, Encoding::Json).await;
+    assert!(matches!(person.hello(&token).await, Welcome::Accepted { .. }));
+}
+
+/// A clock that tests of tokens move; it stands still otherwise.
+static TOKEN_CLOCK: AtomicI64 = AtomicI64::new(1_780_000_000_000);
+
+fn token_clock() -> Timestamp {
+    Timestamp(TOKEN_CLOCK.load(Ordering::Relaxed))
+}
+
+#[tokio::test]
+async fn a_stream_outlives_its_token_when_it_is_shown_the_next() {
+    let options = AuthOptions { access_lifetime_ms: 20_000, ..AuthOptions::default() };
+    let park = Park::timed(Auth::with_options(&[42; 32], options), token_clock).await;
+    let address = listen(&park).await;
+    let first = park.token("viewer").await;
+    let (mut renewed, mut forgotten) =
+        (Client::connect(address, Encoding::Postcard).await, Client::connect(address, Encoding::Json).await);
+    for client in [&mut renewed, &mut forgotten] {
+        assert!(matches!(client.hello(&first).await, Welcome::Accepted { .. }));
+    }
+    TOKEN_CLOCK.fetch_add(15_000, Ordering::Relaxed);
+    let second = park.token("viewer").await;
+    renewed.say(&ClientMessage::Renew(second)).await;
+    renewed.say(&ClientMessage::Ping(1)).await;
+    renewed.until(|m| (m == ServerMessage::Pong(1)).then_some(())).await;
+    TOKEN_CLOCK.fetch_add(10_000, Ordering::Relaxed);
+    assert_eq!(forgotten.closed().await.unwrap().code, 4001.into());
+    let now = token_clock();
+    renewed.until(|m| (m == ServerMessage::Tick(now)).then_some(())).await;
+    renewed.say(&ClientMessage::Ping(2)).await;
+    renewed.until(|m| (m == ServerMessage::Pong(2)).then_some(())).await;
+    // The second one expires too.
+    TOKEN_CLOCK.fetch_add(15_000, Ordering::Relaxed);
+    assert_eq!(renewed.closed().await.unwrap().code, 4001.into());
+}
+
+#[tokio::test]
+async fn a_stream_that_shows_a_bad_token_or_someone_elses_ends() {
+    let park = Park::open().await;
+    let address = listen(&park).await;
+    let token = park.token("viewer").await;
+    for next in ["forged".to_owned(), park.token("operator").await] {
+        let mut client = Client::connect(address, Encoding::Json).await;
+        client.hello(&token).await;
+        client.say(&ClientMessage::Renew(next)).await;
+        assert_eq!(client.closed().await.unwrap().code, 4001.into());
     }
 }
 

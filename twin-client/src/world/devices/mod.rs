@@ -4,6 +4,7 @@ pub mod motion;
 pub mod shapes;
 
 use super::{
+    clay::ClayMaterial,
     geometry::{at, contains, heading},
     looks::Looks,
     palette as tone,
@@ -25,17 +26,34 @@ pub struct ChargeBand;
 pub struct ChargerLight;
 #[derive(Component)]
 pub struct ParkedCar;
-/// Radius of the rotor and its present speed.
+/// Radius of the rotor, its present speed and how far it has turned.
 #[derive(Component)]
 pub struct Rotor {
     pub radius_m: f32,
     pub speed_rad_s: f32,
+    pub angle_rad: f32,
+}
+/// The top of a turbine, compass degrees: how its tower was put up, where it looks (`None` before the wind is known) and
+/// where the wind comes from.
+#[derive(Component)]
+pub struct Nacelle {
+    pub tower_deg: f32,
+    pub now_deg: Option<f32>,
+    pub wanted_deg: f32,
 }
 /// A puff of a stack's plume: its share of the way from stack to nothing, 0 to 1.
 #[derive(Component)]
 pub struct Puff {
     pub phase: f32,
     pub origin: Vec3,
+    /// From the world's axes to the stack's own.
+    pub turn: Quat,
+}
+/// What a device itself is made of while it is connected, and while it is not.
+#[derive(Component)]
+pub struct Body {
+    pub online: Handle<ClayMaterial>,
+    pub offline: Handle<ClayMaterial>,
 }
 
 /// The box a device fills, for picking and framing: centre, half size and turn.
@@ -141,8 +159,10 @@ pub fn spawn_device(
     let place = Transform::from_translation(at(east, north, up)).with_rotation(heading(device.heading_deg));
     let mesh = looks.shape(shape, meshes);
     let tag = DeviceIndex(index);
-    let body =
-        commands.spawn((tag, Mesh3d(mesh), MeshMaterial3d(looks.clay.clone()), place, ChildOf(parent))).id();
+    let made_of = || Body { online: looks.clay.clone(), offline: looks.offline.clone() };
+    let body = commands
+        .spawn((tag, made_of(), Mesh3d(mesh), MeshMaterial3d(looks.clay.clone()), place, ChildOf(parent)))
+        .id();
     match shape {
         Shape::Container => {
             let start = Vec3::X * (-shapes::CHARGE_BAND.x / 2.0);
@@ -178,13 +198,28 @@ pub fn spawn_device(
             ));
         }
         Shape::Turbine { hub_m, rotor_m } => {
+            let made_of = [made_of(), made_of()];
+            let [nacelle_body, rotor_body] = made_of;
+            let tower_deg = device.heading_deg as f32;
+            let nacelle = commands
+                .spawn((
+                    tag,
+                    nacelle_body,
+                    Nacelle { tower_deg, now_deg: None, wanted_deg: tower_deg },
+                    Mesh3d(looks.nacelle(rotor_m, meshes)),
+                    MeshMaterial3d(looks.clay.clone()),
+                    Transform::from_xyz(0.0, hub_m, 0.0),
+                    ChildOf(body),
+                ))
+                .id();
             commands.spawn((
                 tag,
-                Rotor { radius_m: rotor_m, speed_rad_s: 0.0 },
+                rotor_body,
+                Rotor { radius_m: rotor_m, speed_rad_s: 0.0, angle_rad: 0.0 },
                 Mesh3d(looks.rotor(rotor_m, meshes)),
                 MeshMaterial3d(looks.clay.clone()),
-                Transform::from_xyz(0.0, hub_m, shapes::rotor_offset(rotor_m)),
-                ChildOf(body),
+                Transform::from_xyz(0.0, 0.0, shapes::rotor_offset(rotor_m)),
+                ChildOf(nacelle),
             ));
         }
         Shape::Stack { height_m } => {
@@ -192,7 +227,11 @@ pub fn spawn_device(
             for i in 0..count {
                 commands.spawn((
                     tag,
-                    Puff { phase: i as f32 / count as f32, origin: Vec3::Y * height_m },
+                    Puff {
+                        phase: i as f32 / count as f32,
+                        origin: Vec3::Y * height_m,
+                        turn: heading(device.heading_deg).inverse(),
+                    },
                     Mesh3d(looks.puff.clone()),
                     MeshMaterial3d(looks.plume.clone()),
                     Transform::IDENTITY,

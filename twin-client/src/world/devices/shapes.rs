@@ -120,18 +120,22 @@ pub fn car(body: Tone) -> Mesh {
     b.build()
 }
 
-/// A tower of height 1 and a nacelle at its top, for a rotor of radius `rotor_m` at `hub_m`.
-pub fn turbine_tower(hub_m: f32, rotor_m: f32) -> Mesh {
+/// The tower of a turbine whose hub is at `hub_m`.
+pub fn turbine_tower(hub_m: f32) -> Mesh {
     let mut b = MeshBuilder::default();
     let base = (hub_m * 0.026).clamp(0.35, 2.6);
     b.frustum(Vec3::ZERO, 0.4, base * 2.2, base * 2.1, 20, tone::CONCRETE.linear());
     b.frustum(Vec3::Y * 0.4, hub_m - 0.4 - base * 0.4, base, base * 0.55, 20, tone::WALL_OFFICE.linear());
+    b.build()
+}
+
+/// The machine on top of the tower, its middle at the hub, the rotor in front (−Z); it turns into the wind.
+pub fn turbine_nacelle(rotor_m: f32) -> Mesh {
+    let mut b = MeshBuilder::default();
     let nacelle = (rotor_m * 0.1).clamp(0.7, 4.5);
-    b.block(
-        Vec3::new(0.0, hub_m - nacelle * 0.5, nacelle * 0.55),
-        Vec3::new(nacelle * 0.9, nacelle, nacelle * 2.4),
-        tone::WALL_OFFICE.linear(),
-    );
+    let half = Vec3::new(nacelle * 0.45, nacelle * 0.5, nacelle * 1.2);
+    let middle = Vec3::Z * nacelle * 0.55;
+    b.cuboid(middle - half, middle + half, tone::WALL_OFFICE.linear());
     b.build()
 }
 
