@@ -289,24 +289,23 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// `/` answers at once, `/slow` when told.
-    async fn serving(options: ServeOptions) -> (SocketAddr, Arc<Notify>) {
+    /// `/` answers at once, `/slow` says that it was asked and answers when told.
+    async fn serving(options: ServeOptions) -> (SocketAddr, Arc<[Notify; 2]>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let go_on = Arc::new(Notify::new());
-        let slow = Arc::clone(&go_on);
-        let router = Router::new().route("/", get(|| async { "here" })).route(
-            "/slow",
-            get(move || {
-                let slow = Arc::clone(&slow);
-                async move {
-                    slow.notified().await;
-                    "at last"
-                }
-            }),
-        );
+        let signals = Arc::new([Notify::new(), Notify::new()]);
+        let slow = Arc::clone(&signals);
+        let slow = get(move || {
+            let slow = Arc::clone(&slow);
+            async move {
+                slow[0].notify_one();
+                slow[1].notified().await;
+                "at last"
+            }
+        });
+        let router = Router::new().route("/", get(|| async { "here" })).route("/slow", slow);
         tokio::spawn(serve(listener, router, options, CancellationToken::new()));
-        (address, go_on)
+        (address, signals)
     }
 
     async fn ask(stream: &mut TcpStream, path: &str) {
@@ -342,23 +341,17 @@ mod tests {
 
     #[tokio::test]
     async fn where_all_are_being_answered_a_newcomer_is_told_to_come_again() {
-        let (address, go_on) = serving(ServeOptions { max_connections: 1, ..Default::default() }).await;
+        let (address, signals) = serving(ServeOptions { max_connections: 1, ..Default::default() }).await;
+        let [asked, go_on] = &*signals;
         let mut slow = TcpStream::connect(address).await.unwrap();
         ask(&mut slow, "/slow").await;
-        let mut refused = false;
-        while !refused {
-            // Until the first request has been seen, its connection is idle and may give way.
-            let mut newcomer = TcpStream::connect(address).await.unwrap();
-            ask(&mut newcomer, "/").await;
-            refused = match status(&mut newcomer).await.as_str() {
-                "HTTP/1.1 503" => true,
-                _ => {
-                    slow = TcpStream::connect(address).await.unwrap();
-                    ask(&mut slow, "/slow").await;
-                    false
-                }
-            };
-        }
+        timeout(PATIENCE, asked.notified()).await.expect("the handler runs");
+        let mut newcomer = TcpStream::connect(address).await.unwrap();
+        ask(&mut newcomer, "/").await;
+        let mut told = String::new();
+        timeout(PATIENCE, newcomer.read_to_string(&mut told)).await.expect("an end").unwrap();
+        assert!(told.starts_with("HTTP/1.1 503") && told.contains("retry-after: 1"), "{told}");
+        assert!(told.contains("TOO_MANY_CONNECTIONS"), "{told}");
         go_on.notify_one();
         assert_eq!(status(&mut slow).await, "HTTP/1.1 200");
     }
