@@ -59,6 +59,7 @@ fn main() -> ExitCode {
     model.curve = Some(fixture::curve(now, now.start_of_day(&zone)));
     model.tracking = Some(fixture::tracking(now));
     model.link = LinkState::Live;
+    model.role = Some(twin_client::model::Role::Operator);
     if args.iter().any(|a| a == "--no-link") {
         model.link = LinkState::Connecting;
     }

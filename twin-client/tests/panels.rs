@@ -12,7 +12,7 @@ use shared::{
 };
 use twin_client::{
     i18n::I18n,
-    model::{FaultKind, LinkState, ParkModel, Selection, selection::Thing},
+    model::{FaultKind, LinkState, ParkModel, Role, Selection, selection::Thing},
     panels::search::hits,
     ui::{UiState, View, arrange, commands::UiCommand, fonts, theme},
 };
@@ -37,6 +37,7 @@ fn desk(language: Language) -> Desk {
     }
     model.curve = Some(fixture::curve(NOW, Timestamp(NOW.0 - 11 * 3_600_000)));
     model.link = LinkState::Live;
+    model.role = Some(Role::Operator);
     model.set_local_time(NOW);
     Desk {
         model,

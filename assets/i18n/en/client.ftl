@@ -206,17 +206,6 @@ rights-no-link = Not possible while the link is not live
 rights-only-looks = This account may look, not operate
 
 # Refusals
-error-forbidden = this account may not do that
-error-credentials = wrong user name or password
-error-session = the session has ended: log in again
-error-attempts = too many attempts, wait a little
-error-timeout = the server took too long
-error-stopping = the server is shutting down
-error-not-found = it does not exist (any more)
-error-conflict = it contradicts something already there
-error-internal = the server failed: its log says why
-error-expired = it had already expired
-error-told = { $words }
 
 # Login
 login-title = Log in

@@ -206,17 +206,6 @@ rights-no-link = 连接未就绪，暂不可操作
 rights-only-looks = 当前账户只能查看，不能操作
 
 # Refusals
-error-forbidden = 当前账户没有权限
-error-credentials = 用户名或密码错误
-error-session = 会话已结束，请重新登录
-error-attempts = 尝试次数过多，请稍候
-error-timeout = 服务器响应超时
-error-stopping = 服务器正在停机
-error-not-found = 对象不存在或已删除
-error-conflict = 与已有内容冲突
-error-internal = 服务器内部错误，详见其日志
-error-expired = 已经过期
-error-told = 服务器答复：{ $words }
 
 # Login
 login-title = 登录
