@@ -82,7 +82,9 @@ async fn every_alarm_is_raised_by_its_cause_and_ends_with_it_or_by_a_person() ->
 
     // A device of the field: late, out of range, beyond a limit, then silent.
     let battery = sender(&server, "bess-42", "battery-container").await?;
-    battery.send(now_ms() - 60_000, json!({ "power": 1.0 })).await?;
+    for _ in 0..2 {
+        battery.send(now_ms() - 60_000, json!({ "power": 1.0 })).await?;
+    }
     let late = raised(&server, "data_delayed", Some("bess-42")).await?;
     assert_eq!(late["severity"], "warning");
     battery.send(now_ms(), json!({ "soc": 500.0, "temperature_max": 50.0 })).await?;

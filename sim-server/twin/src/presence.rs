@@ -17,6 +17,8 @@ pub(crate) struct PresenceState {
     silence_told: AtomicBool,
     last_on_time: AtomicI64,
     last_late: AtomicI64,
+    /// Whether the last data that were meant live came late.
+    late_live: AtomicBool,
 }
 
 impl PresenceState {
@@ -28,6 +30,7 @@ impl PresenceState {
             silence_told: AtomicBool::new(false),
             last_on_time: AtomicI64::new(NEVER),
             last_late: AtomicI64::new(NEVER),
+            late_live: AtomicBool::new(false),
         }
     }
 
@@ -83,13 +86,14 @@ impl PresenceState {
 
     pub(crate) fn was_on_time(&self, now: Timestamp) {
         self.last_on_time.store(now.0, Relaxed);
+        self.late_live.store(false, Relaxed);
     }
 
     /// Late data came; whether they count as delayed. A device that was never on time may be handing in what it stored:
-    /// then only data that are `meant_live` do.
+    /// then only data that are `meant_live` do, and only the second in a row, since the first may end what was stored.
     pub(crate) fn was_late(&self, meant_live: bool, now: Timestamp) -> bool {
         self.last_late.store(now.0, Relaxed);
-        meant_live || self.last_on_time.load(Relaxed) != NEVER
+        (meant_live && self.late_live.swap(true, Relaxed)) || self.last_on_time.load(Relaxed) != NEVER
     }
 
     /// Whether the last data were on time.
@@ -117,6 +121,7 @@ mod tests {
     fn stored_data_are_delayed_only_for_a_device_that_was_on_time() {
         let presence = PresenceState::new();
         assert!(!presence.was_late(false, Timestamp(1)));
+        assert!(!presence.was_late(true, Timestamp(1)), "perhaps the last of what was stored");
         assert!(presence.was_late(true, Timestamp(1)), "meant to be live");
         presence.was_on_time(Timestamp(2));
         assert!(presence.is_on_time());
