@@ -3,12 +3,10 @@
 use serde_json::{Map, Number, Value};
 use shared::telemetry::{DataMessage, Sent};
 
-/// One message as an object, several as an array.
+/// An array, also of one: what the fleet catches up with may come one by one, and a reading that comes by itself is meant to
+/// be live.
 pub(crate) fn encode(messages: &[DataMessage]) -> Vec<u8> {
-    match messages {
-        [single] => object(single).to_string().into_bytes(),
-        several => Value::Array(several.iter().map(object).collect()).to_string().into_bytes(),
-    }
+    Value::Array(messages.iter().map(object).collect()).to_string().into_bytes()
 }
 
 fn object(message: &DataMessage) -> Value {
@@ -57,11 +55,11 @@ mod tests {
     }
 
     #[test]
-    fn one_message_is_an_object_and_several_an_array() {
+    fn messages_are_an_array_also_of_one() {
         let one: Value = serde_json::from_slice(&encode(&[message(5)])).unwrap();
         let expected = serde_json::json!({"deviceId": "bess-01", "timestamp": 5,
             "data": {"power": -12.5, "cycles": 310, "status": "idle"}});
-        assert_eq!(one, expected);
+        assert_eq!(one, Value::Array(vec![expected]));
         let two: Value = serde_json::from_slice(&encode(&[message(5), message(6)])).unwrap();
         assert_eq!(two[1]["timestamp"], 6);
     }
