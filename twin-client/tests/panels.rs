@@ -245,3 +245,22 @@ fn an_unknown_state_of_charge_is_a_dash_and_not_an_empty_battery() {
     let harness = harness(unknown);
     assert!(harness.query_all_by_label("– %").next().is_some());
 }
+
+#[test]
+fn a_viewer_cannot_plan_or_acknowledge_and_may_see_who_is_signed_in_and_sign_out() {
+    let mut looking = desk(Language::English);
+    looking.model.role = Some(Role::Viewer);
+    looking.model.user_name = Some("li".into());
+    let mut harness = harness(looking);
+    harness.get_by_label("Plan now").click();
+    harness.get_all_by_label("Ack").next().unwrap().click();
+    harness.run_steps(2);
+    assert_eq!(harness.state().out, [], "a viewer asks for nothing");
+    harness.get_by_label("Account").click();
+    harness.run_steps(3);
+    assert!(harness.query_by_label("li").is_some());
+    assert!(harness.query_by_label("Viewer: looks").is_some());
+    harness.get_by_label("Sign out").click();
+    harness.run_steps(2);
+    assert_eq!(harness.state().out, [UiCommand::Logout]);
+}

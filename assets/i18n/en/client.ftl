@@ -7,6 +7,9 @@ close = Close
 language-other = 中文
 account = Account
 account-sign-out = Sign out
+role-viewer = Viewer: looks
+role-operator = Operator: commands, plans, acknowledges
+role-admin = Administrator
 columns-left = Show or hide the left column
 columns-right = Show or hide the right column
 
@@ -87,7 +90,10 @@ band-valley = Valley
 carbon-title = Carbon clock
 carbon-now = Emitting now
 carbon-now-hint = Present grid import × emission factor
+carbon-accounted-at = Accounted at { $factor } g/kWh
 carbon-forecast = hatched: forecast
+carbon-hourly-stand-in = Hourly shape: stand-in
+carbon-hourly-hint = How it varies by the hour is borrowed from another grid's year (a stand-in); accounts use the factor itself.
 carbon-location-based = location-based
 carbon-market-based = market-based
 carbon-year = factor of { $year }
@@ -203,6 +209,7 @@ keys-pan = pan; the wheel zooms
 
 # Who may ask for changes
 rights-no-link = Not possible while the link is not live
+rights-not-known-yet = The server has not said yet what this account may do
 rights-only-looks = This account may look, not operate
 
 # Refusals
@@ -251,7 +258,3 @@ fault-other-version = The server speaks another version
 fault-not-allowed = Your role does not allow this
 fault-not-logged-in = Not logged in
 fault-refused = The server refused
-
-## carbon
-carbon-hourly-stand-in = Hourly shape: stand-in
-carbon-hourly-hint = How it varies by the hour is borrowed from another grid's year (a stand-in); accounts use the factor itself.

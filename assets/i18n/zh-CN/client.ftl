@@ -7,6 +7,9 @@ close = 关闭
 language-other = EN
 account = 账户
 account-sign-out = 退出登录
+role-viewer = 观察员：仅查看
+role-operator = 操作员：可下发指令、规划、确认告警
+role-admin = 管理员
 columns-left = 显示或隐藏左栏
 columns-right = 显示或隐藏右栏
 
@@ -87,7 +90,10 @@ band-valley = 低谷
 carbon-title = 碳时钟
 carbon-now = 当前排放
 carbon-now-hint = 当前购电功率 × 排放因子
+carbon-accounted-at = 核算因子 { $factor } g/kWh
 carbon-forecast = 斜线为预测
+carbon-hourly-stand-in = 小时形状为替代数据
+carbon-hourly-hint = 逐小时的变化借自另一电网的年度序列（替代数据）；核算只用上面的因子。
 carbon-location-based = 基于位置
 carbon-market-based = 基于市场
 carbon-year = { $year } 年因子
@@ -203,6 +209,7 @@ keys-pan = 平移；滚轮缩放
 
 # Who may ask for changes
 rights-no-link = 连接未就绪，暂不可操作
+rights-not-known-yet = 服务器尚未告知此账户的权限
 rights-only-looks = 当前账户只能查看，不能操作
 
 # Refusals
@@ -251,7 +258,3 @@ fault-other-version = 与服务器的版本不一致
 fault-not-allowed = 当前角色无权执行此操作
 fault-not-logged-in = 未登录
 fault-refused = 服务器拒绝了请求
-
-## carbon
-carbon-hourly-stand-in = 小时形状为替代数据
-carbon-hourly-hint = 逐小时的变化借自另一电网的年度序列（替代数据）；核算只用上面的因子。

@@ -14,6 +14,10 @@ use serde::{
 use shared::time::Timestamp;
 use std::{fmt, str::FromStr};
 
+/// The most bytes of a body that are read, for the answer that refuses a larger one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BodyLimit(pub(crate) usize);
+
 /// A JSON body. Its content type does not matter: a body is JSON or it is refused.
 pub(crate) struct Body<T>(pub(crate) T);
 
@@ -21,15 +25,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes =
-            Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(
+        let limit = request.extensions().get::<BodyLimit>().copied();
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+            match (rejection.status(), limit) {
+                (StatusCode::PAYLOAD_TOO_LARGE, Some(BodyLimit(limit))) => ApiError::new(
                     StatusCode::PAYLOAD_TOO_LARGE,
                     "TOO_LARGE",
-                    "the body is larger than is taken",
+                    format!("the body is larger than the {limit} bytes that are taken"),
                 ),
-                status => ApiError::new(status, "BODY_UNREADABLE", rejection.body_text()),
-            })?;
+                (status, _) => ApiError::new(status, "BODY_UNREADABLE", rejection.body_text()),
+            }
+        })?;
         parse_json(&bytes).map(Body)
     }
 }

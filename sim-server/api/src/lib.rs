@@ -26,7 +26,7 @@ pub use error::ApiError;
 pub use serve::{ServeOptions, serve};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{DefaultBodyLimit, State},
     http::{HeaderValue, header},
     middleware,
@@ -149,6 +149,7 @@ pub fn router_described(state: ApiState, further: Router, description: OpenApi) 
         .fallback(trace::no_such_route)
         .method_not_allowed_fallback(trace::no_such_method)
         .layer(DefaultBodyLimit::max(limit))
+        .layer(Extension(extract::BodyLimit(limit)))
         .layer(SetResponseHeaderLayer::if_not_present(
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),

@@ -452,15 +452,18 @@ async fn more_silent_sockets_than_places_keep_no_device_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_device_hung_up_on_must_prove_itself_anew() {
+async fn a_replaced_secret_ends_the_session_it_opened() {
     let park = Park::open().await;
     let (address, _served) = park.serve(MqttOptions::default()).await;
     let (_client, mut events) = v5(address, "bess-0", park.secret("bess-0"));
     next(&mut events, |event| matches!(v5_packet(event)?, V5Packet::ConnAck(_)).then_some(())).await;
-    park.twin.hang_up(&"bess-0".parse().unwrap());
+    let new = park.twin.replace_secret(&"bess-0".parse().unwrap()).await.unwrap().to_string();
     let error = next(&mut events, |event| event.err()).await;
     assert!(error.to_string().contains("AdministrativeAction"), "{error}");
     let (_client, mut events) = v4(address, "bess-0", park.secret("bess-0"));
+    let refused = next(&mut events, |event| event.err()).await;
+    assert!(refused.to_string().contains("BadUserNamePassword"), "{refused}");
+    let (_client, mut events) = v4(address, "bess-0", &new);
     next(&mut events, |event| matches!(v4_packet(event)?, Packet::ConnAck(_)).then_some(())).await;
 }
 

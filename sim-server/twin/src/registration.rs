@@ -11,7 +11,6 @@ use shared::{
     telemetry::Origin,
     time::Timestamp,
 };
-use std::sync::Arc;
 
 /// The record of a scene device.
 pub(crate) fn scene_record(device: &Device, origin: Origin, registered_at: Timestamp) -> DeviceRecord {
@@ -81,15 +80,17 @@ impl Twin {
         .await
     }
 
-    /// Gives a device another secret, this once; the old one is worth nothing from then on.
+    /// Gives a device another secret, this once; the old one is worth nothing from then on, and whoever is connected by it
+    /// is hung up on.
     pub async fn replace_secret(&self, id: &DeviceId) -> Result<DeviceSecret, TwinError> {
         let entry =
             self.inner.registry.get(id.as_str()).ok_or_else(|| TwinError::UnknownDevice(id.clone()))?;
-        let inner: Arc<Inner> = self.inner.clone();
+        let twin = self.clone();
         to_the_end(async move {
             let secret = DeviceSecret::generate();
-            inner.records.replace_device_secret(entry.id(), &secret).await?;
+            twin.inner.records.replace_device_secret(entry.id(), &secret).await?;
             entry.replace_secret(secret.sha256());
+            twin.hang_up(entry.id());
             Ok(secret)
         })
         .await

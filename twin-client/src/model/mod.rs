@@ -171,11 +171,6 @@ impl ParkModel {
         self.now = Timestamp(local_now.0 + self.clock_offset_ms.unwrap_or(0));
     }
 
-    /// Whether the one who is logged in may command devices, plan and acknowledge alarms.
-    pub fn may_operate(&self) -> bool {
-        self.role >= Some(Role::Operator)
-    }
-
     fn note_command(&mut self, update: CommandUpdate) {
         if let Some(known) = self.commands.iter_mut().find(|c| c.command_id == update.command_id) {
             *known = update;

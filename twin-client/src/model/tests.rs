@@ -120,16 +120,6 @@ fn a_device_that_comes_or_goes_counts_as_changed_and_is_remembered_in_a_new_scen
 }
 
 #[test]
-fn only_operators_and_administrators_may_operate() {
-    for (role, may) in
-        [(None, false), (Some(Role::Viewer), false), (Some(Role::Operator), true), (Some(Role::Admin), true)]
-    {
-        let model = ParkModel { role, ..ParkModel::default() };
-        assert_eq!(model.may_operate(), may, "{role:?}");
-    }
-}
-
-#[test]
 fn unacknowledged_alarms_come_first_then_urgent_then_new_ones() {
     let mut model = model();
     let scene = fixture::tiny_scene();

@@ -15,12 +15,19 @@ use std::f32::consts::TAU;
 
 const QUARTERS: usize = 96;
 
+/// The quarter hour of the park's day that it is.
+fn quarter_of(model: &ParkModel) -> Option<usize> {
+    let midnight = model.now.start_of_day(&model.scene.as_ref()?.zone);
+    Some((model.now.since(midnight) / (15 * MINUTE_MS)).clamp(0, QUARTERS as i64 - 1) as usize)
+}
+
 /// Grid intensity by quarter hour of today, kg/kWh, and whether it is a forecast.
 fn ring(model: &ParkModel) -> [Option<(f64, bool)>; QUARTERS] {
     let mut ring = [None; QUARTERS];
-    let (Some(scene), Some(energy)) = (&model.scene, &model.energy) else { return ring };
+    let (Some(scene), Some(now), Some(energy)) = (&model.scene, quarter_of(model), &model.energy) else {
+        return ring;
+    };
     let midnight = model.now.start_of_day(&scene.zone);
-    let now = (model.now.since(midnight) / (15 * MINUTE_MS)).clamp(0, QUARTERS as i64 - 1) as usize;
     // Without a plan that knows the hours, the factor that the day's emissions are counted with.
     for slot in ring.iter_mut().take(now + 1) {
         *slot = Some((energy.emission_factor.kg_per_kwh, false));
@@ -53,13 +60,17 @@ pub fn carbon_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, _out: &mut Vec<UiC
         |ui| {
             let ring = ring(model);
             ui.horizontal(|ui| {
-                clock(ui, model, &ring, energy.emission_factor.kg_per_kwh);
+                clock(ui, model, &ring);
                 ui.vertical(|ui| {
                     ui.add_space(4.0);
                     let (rate, unit) = format::mass(energy.emission_rate_kg_per_h);
                     parts::tile(ui, &i18n.t("carbon-now"), &rate, &format!("{unit}/h"))
                         .on_hover_text(i18n.t("carbon-now-hint"));
-                    ui.add_space(6.0);
+                    // The ring's hours are not what is accounted with: both are said.
+                    let factor = format::grouped(energy.emission_factor.kg_per_kwh * 1_000.0, 0);
+                    let accounted = i18n.t1("carbon-accounted-at", "factor", factor);
+                    ui.label(RichText::new(accounted).size(10.5).color(theme::WEAK));
+                    ui.add_space(4.0);
                     scale(ui, &ring, i18n);
                     if energy.emission_factor.hourly_shape {
                         let note =
@@ -109,7 +120,7 @@ fn range(ring: &[Option<(f64, bool)>]) -> (f64, f64) {
     }
 }
 
-fn clock(ui: &mut Ui, model: &ParkModel, ring: &[Option<(f64, bool)>; QUARTERS], now_factor: f64) {
+fn clock(ui: &mut Ui, model: &ParkModel, ring: &[Option<(f64, bool)>; QUARTERS]) {
     let size = 108.0;
     let (rect, _) = ui.allocate_exact_size(vec2(size, size), Sense::hover());
     let centre = rect.center();
@@ -136,20 +147,17 @@ fn clock(ui: &mut Ui, model: &ParkModel, ring: &[Option<(f64, bool)>; QUARTERS],
     }
     hours(painter, centre, outer);
     if let Some(scene) = &model.scene {
-        let midnight = model.now.start_of_day(&scene.zone);
-        let angle = TAU * model.now.since(midnight) as f32 / (24 * HOUR_MS) as f32;
+        let since_midnight = model.now.since(model.now.start_of_day(&scene.zone));
+        let angle = TAU * since_midnight as f32 / (24 * HOUR_MS) as f32;
         painter.line_segment(
             [point(angle, inner - 5.0), point(angle, outer + 3.0)],
             Stroke::new(2.0, theme::TEXT),
         );
     }
-    parts::centred(
-        painter,
-        centre - vec2(0.0, 6.0),
-        &format::grouped(now_factor * 1_000.0, 0),
-        20.0,
-        theme::TEXT,
-    );
+    if let Some((now, _)) = quarter_of(model).and_then(|quarter| ring[quarter]) {
+        let text = format::grouped(now * 1_000.0, 0);
+        parts::centred(painter, centre - vec2(0.0, 6.0), &text, 20.0, theme::TEXT);
+    }
     parts::centred(painter, centre + vec2(0.0, 13.0), "g/kWh", 10.5, theme::WEAK);
 }
 

@@ -11,8 +11,9 @@ use egui::{Frame, Id, Margin, Panel, ScrollArea, Ui};
 /// Heights of the plot that gives way: a plot lower than this says nothing, a higher one nothing more.
 const PLOT_MIN: f32 = 84.0;
 const PLOT_MAX: f32 = 260.0;
-/// A right column lower than this says less, so that all of it is in sight: a laptop's 720 lines.
-const ROOMY: f32 = 540.0;
+/// A column lower than this says less, so that all of it is in sight: a laptop's 720 lines.
+const RIGHT_ROOMY: f32 = 540.0;
+const LEFT_ROOMY: f32 = 760.0;
 /// The most of the right column that alarms take.
 const ALARMS_SHARE: f32 = 0.38;
 
@@ -39,9 +40,10 @@ fn column(ui: &mut Ui, name: &str, body: impl FnOnce(&mut Ui, f32)) {
 }
 
 pub fn left_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, out: &mut Vec<UiCommand>) {
+    let roomy = ui.available_height() >= LEFT_ROOMY;
     column(ui, "left", |ui, height| {
         balance::balance_ui(ui, model, i18n, out);
-        today::today_figures_ui(ui, model, i18n, out);
+        today::today_figures_ui(ui, model, i18n, roomy, out);
         today::today_curves_ui(ui, model, i18n, height, out);
         carbon::carbon_ui(ui, model, i18n, out);
     });
@@ -75,7 +77,7 @@ pub fn right_ui(
             });
         }
         None => {
-            let roomy = ui.available_height() >= ROOMY;
+            let roomy = ui.available_height() >= RIGHT_ROOMY;
             column(ui, "right", |ui, height| {
                 plan::plan_ui(ui, model, i18n, height, out);
                 storage::storage_ui(ui, model, i18n, roomy, out);

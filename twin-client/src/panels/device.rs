@@ -25,9 +25,6 @@ use shared::{
 
 /// Values older than this are shown faded.
 const STALE_MS: i64 = 30_000;
-/// The chart's line ends where no value came for this long: three of the history's steps of 20 s.
-const GAP_MS: i64 = 60_000;
-
 /// The measurement the chart shows: the chosen one, else power, else the first.
 pub fn charted<'a>(scene: &'a SceneIndex, device: &Device, chosen: Option<&str>) -> Option<&'a Measurement> {
     let model = scene.scene.model_of(device)?;
@@ -199,21 +196,6 @@ fn out_of_range(ui: &mut Ui, i18n: &I18n, measurement: &Measurement) {
         .on_hover_text(i18n.t1("quality-out-of-range-hint", "range", range));
 }
 
-/// An hour's values as runs that end where values stopped coming; a lone value is a point.
-fn segments(points: &[(i64, f64)], from: Timestamp, clock: &Clock) -> Vec<Vec<[f64; 2]>> {
-    let mut runs: Vec<Vec<[f64; 2]>> = Vec::new();
-    let mut last: Option<i64> = None;
-    for &(at, value) in points.iter().filter(|(at, v)| *at >= from.0 && v.is_finite()) {
-        let point = [clock.hours(Timestamp(at)), value];
-        match (last, runs.last_mut()) {
-            (Some(last), Some(run)) if at - last <= GAP_MS => run.push(point),
-            _ => runs.push(vec![point]),
-        }
-        last = Some(at);
-    }
-    runs
-}
-
 fn chart(
     ui: &mut Ui,
     model: &ParkModel,
@@ -252,7 +234,14 @@ fn chart(
             };
             let from = Timestamp(model.now.0 - HOUR_MS);
             let clock = Clock { zero: model.now.start_of_day(&scene.zone), zone: scene.zone.clone() };
-            let runs = segments(&hour.points, from, &clock);
+            let runs: Vec<Vec<[f64; 2]>> = hour
+                .segments()
+                .map(|run| {
+                    let within = run.iter().filter(|(at, _)| *at >= from.0);
+                    within.map(|&(at, value)| [clock.hours(Timestamp(at)), value]).collect::<Vec<_>>()
+                })
+                .filter(|run| !run.is_empty())
+                .collect();
             if let Some(error) = &hour.error {
                 let note = if runs.is_empty() {
                     i18n.t("device-chart-failed")
@@ -338,25 +327,4 @@ fn last_command(ui: &mut Ui, model: &ParkModel, i18n: &I18n, device: &Device) {
     let reason = command.reason.as_deref().map_or(String::new(), |r| format!(" · {r}"));
     let text = format!("{} {status}{reason}", i18n.t("device-last-command"));
     ui.label(RichText::new(text).size(11.5).color(theme::WEAK));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use jiff::tz::TimeZone;
-
-    #[test]
-    fn the_chart_is_parted_where_values_stopped_coming() {
-        let clock = Clock { zero: Timestamp(0), zone: TimeZone::UTC };
-        let minute = 60_000;
-        let points =
-            [(0, 1.0), (minute, 2.0), (4 * minute, 3.0), (9 * minute, 4.0), (9 * minute + 5, f64::NAN)];
-        let runs = segments(&points, Timestamp(0), &clock);
-        assert_eq!(runs.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 1]);
-        assert_eq!(
-            segments(&points, Timestamp(1), &clock)[0].len(),
-            1,
-            "what is older than the hour is gone"
-        );
-    }
 }

@@ -10,14 +10,18 @@ use crate::{
     model::{ParkModel, SceneIndex},
     ui::{commands::UiCommand, format, theme},
 };
-use egui::{Align, Color32, Layout, RichText, Ui, vec2};
+use egui::{Align, Color32, Layout, Response, RichText, Ui, vec2};
 use shared::{
     energy::{EnergyCurve, EnergySummary},
     time::Timestamp,
 };
 use std::borrow::Cow;
 
-pub fn today_figures_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, _out: &mut Vec<UiCommand>) {
+/// Wide enough for both sides of the energies.
+const LEDGER_TIP_WIDTH: f32 = 270.0;
+
+/// `roomy` shows the energies that balance; otherwise hovering does.
+pub fn today_figures_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, roomy: bool, _out: &mut Vec<UiCommand>) {
     let title = i18n.t("today-title");
     let Some(energy) = &model.energy else {
         parts::card(ui, &title, |_| {}, |ui| parts::nothing_yet(ui, &i18n.t("waiting-for-data")));
@@ -29,14 +33,16 @@ pub fn today_figures_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, _out: &mut 
         &title,
         |ui| parts::about(ui, model, i18n, &about),
         |ui| {
-            tiles(ui, energy, i18n);
-            ui.add_space(2.0);
-            ledger(ui, energy, i18n);
+            tiles(ui, energy, i18n, roomy);
+            if roomy {
+                ui.add_space(2.0);
+                ledger(ui, energy, i18n).on_hover_text(i18n.t("today-ledger-hint"));
+            }
         },
     );
 }
 
-fn tiles(ui: &mut Ui, energy: &EnergySummary, i18n: &I18n) {
+fn tiles(ui: &mut Ui, energy: &EnergySummary, i18n: &I18n, roomy: bool) {
     let today = &energy.today;
     let share = today.self_sufficiency.map_or("–".into(), |s| format::grouped(s * 100.0, 1));
     let cost = format!("¥{}", format::grouped(today.cost_yuan, 0));
@@ -51,14 +57,21 @@ fn tiles(ui: &mut Ui, energy: &EnergySummary, i18n: &I18n) {
         for (name, value, unit, hint) in tiles {
             ui.allocate_ui(vec2(width, 40.0), |ui| {
                 ui.set_min_width(width);
-                parts::tile(ui, &name, &value, unit).on_hover_text(hint);
+                parts::tile(ui, &name, &value, unit).on_hover_ui(|ui| {
+                    ui.set_width(LEDGER_TIP_WIDTH);
+                    ui.label(hint);
+                    if !roomy {
+                        ui.separator();
+                        ledger(ui, energy, i18n);
+                    }
+                });
             });
         }
     });
 }
 
 /// The day's energies on both sides of an equals sign, all in one unit, so that a reader can add them up.
-fn ledger(ui: &mut Ui, energy: &EnergySummary, i18n: &I18n) {
+fn ledger(ui: &mut Ui, energy: &EnergySummary, i18n: &I18n) -> Response {
     let largest = {
         let (supply, demand) = energy_sides(&energy.today, 1.0);
         sum(&supply).max(sum(&demand))
@@ -117,7 +130,7 @@ fn ledger(ui: &mut Ui, energy: &EnergySummary, i18n: &I18n) {
             row(ui, &cell(supply.get(i).copied()), &cell(demand.get(i).copied()), "");
         }
     });
-    block.response.on_hover_text(i18n.t("today-ledger-hint"));
+    block.response
 }
 
 /// The newest moment a curve says anything about.

@@ -3,7 +3,7 @@
 use super::{keys, search::search_ui};
 use crate::{
     i18n::I18n,
-    model::{LinkState, ParkModel},
+    model::{LinkState, ParkModel, Role},
     ui::{commands::UiCommand, format, theme},
 };
 use egui::{Align, Button, Color32, Layout, RichText, Sense, Ui, vec2};
@@ -57,6 +57,16 @@ fn account(ui: &mut Ui, model: &ParkModel, i18n: &I18n, out: &mut Vec<UiCommand>
         return;
     }
     ui.menu_button(i18n.t("account"), |ui| {
+        if let (Some(name), Some(role)) = (&model.user_name, model.role) {
+            ui.label(RichText::new(name).strong());
+            let word = match role {
+                Role::Viewer => i18n.t("role-viewer"),
+                Role::Operator => i18n.t("role-operator"),
+                Role::Admin => i18n.t("role-admin"),
+            };
+            ui.label(RichText::new(word).size(11.5).color(theme::WEAK));
+            ui.separator();
+        }
         if ui.button(i18n.t("account-sign-out")).clicked() {
             out.push(UiCommand::Logout);
             ui.close();

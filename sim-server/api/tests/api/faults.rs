@@ -98,6 +98,7 @@ async fn a_body_beyond_the_limit_is_413_and_harms_nobody() {
     let big = format!(r#"{{"name":"{}"}}"#, "x".repeat(10_000));
     let reply = park.call(Method::POST, "/api/v1/wall-tokens", Some(&admin), big).await;
     assert_eq!(reply.fault(), (413, "TOO_LARGE".into(), None));
+    assert!(reply.json()["message"].as_str().unwrap().contains("10000 bytes"), "{}", reply.json());
     let endless = futures::stream::repeat_with(|| Ok::<_, std::io::Error>("x".repeat(4_096))).take(64);
     let reply = park.call(Method::POST, "/api/v1/auth/login", None, Body::from_stream(endless)).await;
     assert_eq!(reply.fault(), (413, "TOO_LARGE".into(), None));

@@ -13,8 +13,8 @@ use futures::{
 };
 use metrics::Gauge;
 use rumqttc::{
-    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions as ClientOptions, Outgoing, Packet, Publish,
-    QoS, SubscribeFilter, SubscribeReasonCode,
+    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions as ClientOptions, NetworkOptions, Outgoing,
+    Packet, Publish, QoS, SubscribeFilter, SubscribeReasonCode,
 };
 use shared::{
     command::CommandDelivery,
@@ -79,7 +79,11 @@ impl<'a> Link<'a> {
     pub(super) fn new(client: ClientOptions, twin: &'a Twin, options: &UpstreamOptions) -> Self {
         // Never waited on: acknowledgements are as many as the broker's window, commands as many as ours.
         let requests = options.window + EVENTS + 65_536;
-        let (client, protocol) = AsyncClient::new(client, requests);
+        let (client, mut protocol) = AsyncClient::new(client, requests);
+        // A command must not wait for the broker to acknowledge the bytes before it.
+        let mut network = NetworkOptions::new();
+        network.set_tcp_nodelay(true);
+        protocol.set_network_options(network);
         let (events_in, events) = mpsc::channel(EVENTS);
         Self {
             twin,
