@@ -98,6 +98,13 @@ trap 'interrupted HUP 129' HUP
 
 need_cargo() {
     command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.95 or newer with rustup"
+    # Cargo takes what another checkout built here for this one's wherever this one's files are older: then they look new.
+    local last=$CARGO_TARGET_DIR/last-checkout
+    if [ "$(cat "$last" 2>/dev/null)" != "$root" ]; then
+        find . \( -name .git -o -name target -o -name var \) -prune -o -type f -exec touch -c {} +
+        mkdir -p "$CARGO_TARGET_DIR"
+        printf '%s' "$root" >"$last"
+    fi
 }
 
 # A software Vulkan driver where there is no other, so that the client can render anywhere.

@@ -255,7 +255,9 @@ fn a_viewer_cannot_plan_or_acknowledge_and_may_see_who_is_signed_in_and_sign_out
     harness.get_by_label("Plan now").click();
     harness.get_all_by_label("Ack").next().unwrap().click();
     harness.run_steps(2);
-    assert_eq!(harness.state().out, [], "a viewer asks for nothing");
+    let asked = |c: &UiCommand| matches!(c, UiCommand::PlanNow | UiCommand::Acknowledge(_));
+    assert!(!harness.state().out.iter().any(asked), "{:?}", harness.state().out);
+    harness.state_mut().out.clear();
     harness.get_by_label("Account").click();
     harness.run_steps(3);
     assert!(harness.query_by_label("li").is_some());
