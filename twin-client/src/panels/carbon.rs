@@ -71,11 +71,14 @@ pub fn carbon_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, _out: &mut Vec<UiC
                     let accounted = i18n.t1("carbon-accounted-at", "factor", factor);
                     ui.label(RichText::new(accounted).size(10.5).color(theme::WEAK));
                     ui.add_space(4.0);
-                    scale(ui, &ring, i18n);
+                    scale(ui, &ring);
+                    let hatched = format!("▨ {}", i18n.t("carbon-forecast"));
+                    let small = |text: String| RichText::new(text).size(10.0).color(theme::WEAK);
                     if energy.emission_factor.hourly_shape {
-                        let note =
-                            RichText::new(i18n.t("carbon-hourly-stand-in")).size(10.0).color(theme::FAINT);
-                        ui.label(note).on_hover_text(i18n.t("carbon-hourly-hint"));
+                        let note = format!("{hatched} · {}", i18n.t("carbon-hourly-stand-in"));
+                        ui.label(small(note)).on_hover_text(i18n.t("carbon-hourly-hint"));
+                    } else {
+                        ui.label(small(hatched));
                     }
                 });
             });
@@ -169,8 +172,8 @@ fn hours(painter: &egui::Painter, centre: Pos2, outer: f32) {
     }
 }
 
-/// The scale's colours with its ends, and what hatching means.
-fn scale(ui: &mut Ui, ring: &[Option<(f64, bool)>], i18n: &I18n) {
+/// The scale's colours with its ends.
+fn scale(ui: &mut Ui, ring: &[Option<(f64, bool)>]) {
     let (low, high) = range(ring);
     let (rect, _) = ui.allocate_exact_size(vec2(120.0, 8.0), Sense::hover());
     for i in 0..24 {
@@ -186,5 +189,4 @@ fn scale(ui: &mut Ui, ring: &[Option<(f64, bool)>], i18n: &I18n) {
         ui.label(text(low));
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| ui.label(text(high)));
     });
-    ui.label(RichText::new(format!("▨ {}", i18n.t("carbon-forecast"))).size(10.5).color(theme::WEAK));
 }

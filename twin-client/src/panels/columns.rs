@@ -9,10 +9,10 @@ use crate::{
 use egui::{Frame, Id, Margin, Panel, ScrollArea, Ui};
 
 /// Heights of the plot that gives way: a plot lower than this says nothing, a higher one nothing more.
-const PLOT_MIN: f32 = 84.0;
+const PLOT_MIN: f32 = 64.0;
 const PLOT_MAX: f32 = 260.0;
 /// A column lower than this says less, so that all of it is in sight: a laptop's 720 lines.
-const RIGHT_ROOMY: f32 = 540.0;
+const RIGHT_ROOMY: f32 = 600.0;
 const LEFT_ROOMY: f32 = 760.0;
 /// The most of the right column that alarms take.
 const ALARMS_SHARE: f32 = 0.38;

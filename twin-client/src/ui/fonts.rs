@@ -16,20 +16,6 @@ pub fn definitions() -> FontDefinitions {
     fonts
 }
 
-/// Puts the digits of every size in use on the font's texture. A glyph met first is drawn a frame late, which a clock
-/// shows as a missing second and a picture keeps for good.
-pub fn prepare_digits(ctx: &egui::Context) {
-    const SIZES: [f32; 16] =
-        [9.5, 10.0, 10.5, 11.0, 11.5, 12.0, 12.5, 13.0, 14.0, 15.0, 16.0, 17.0, 18.0, 20.0, 22.0, 24.0];
-    ctx.fonts_mut(|fonts| {
-        for size in SIZES {
-            // Several of each: a glyph is drawn apart for every fraction of a pixel it may begin at.
-            let text = "0123456789−-–.:/%+¥↑↓".chars().flat_map(|c| std::iter::repeat_n(c, 7)).collect();
-            fonts.layout_no_wrap(text, egui::FontId::proportional(size), egui::Color32::WHITE);
-        }
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

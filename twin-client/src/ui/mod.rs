@@ -19,11 +19,15 @@ use crate::{
     },
 };
 use bevy::{
+    asset::AssetEventSystems,
     camera::{CameraOutputMode, ClearColorConfig, visibility::RenderLayers},
     prelude::*,
     render::{render_resource::BlendState, view::Msaa},
 };
-use bevy_egui::{EguiContexts, EguiGlobalSettings, EguiPlugin, EguiPrimaryContextPass, PrimaryEguiContext};
+use bevy_egui::{
+    EguiContexts, EguiGlobalSettings, EguiPlugin, EguiPostUpdateSet, EguiPrimaryContextPass,
+    PrimaryEguiContext,
+};
 use commands::UiQueue;
 use egui::{Frame, LayerId, Margin, Panel, UiBuilder};
 use shared::time::Timestamp;
@@ -49,7 +53,6 @@ pub struct UiState {
     /// Wishes the link was too busy to take.
     pub refused_asks: u32,
     styled: bool,
-    digits_ready: bool,
 }
 
 impl Default for UiState {
@@ -64,7 +67,6 @@ impl Default for UiState {
             notices: Vec::new(),
             refused_asks: 0,
             styled: false,
-            digits_ready: false,
         }
     }
 }
@@ -83,6 +85,8 @@ impl Plugin for UiPlugin {
             .insert_resource(EguiGlobalSettings { auto_create_primary_context: false, ..default() })
             .init_resource::<UiState>()
             .init_resource::<UiQueue>()
+            // Otherwise what a frame adds to the font's texture may be drawn a frame late: a number with digits missing.
+            .configure_sets(PostUpdate, EguiPostUpdateSet::PostProcessOutput.before(AssetEventSystems))
             .add_systems(Startup, spawn_camera)
             .add_systems(EguiPrimaryContextPass, shell)
             .add_systems(Update, (commands::execute, commands::title_window));
@@ -143,10 +147,6 @@ fn shell(
         state.styled = true;
         // Fonts hold from the next pass on.
         return Ok(());
-    }
-    if !state.digits_ready {
-        fonts::prepare_digits(&ctx);
-        state.digits_ready = true;
     }
     let view = View { model: &model, i18n: &i18n, selection: &selection };
     let mut root = egui::Ui::new(
