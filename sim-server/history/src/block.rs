@@ -8,11 +8,14 @@
 //! ```
 //! The number of readings and the first time are in the block's row.
 
-use crate::{month::Month, series::SeriesId, varint};
-use pco::{
-    ChunkConfig,
-    data_types::Number,
-    wrapped::{FileCompressor, FileDecompressor},
+use crate::{
+    aggregate::Aggregate,
+    bucket::Bucket,
+    month::Month,
+    numbers::{compress, decompress, put_sized, take_sized},
+    pack,
+    series::SeriesId,
+    varint,
 };
 use shared::{
     telemetry::{Quality, Reading},
@@ -30,16 +33,9 @@ pub(crate) const MAX_POINTS: usize = 8_192;
 /// What a block says about itself.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Summary {
-    /// Unique, and greater than that of every block of the same series sealed before: where two overlap, the greater wins.
+    /// Unique, and greater than that of every block of the same series stored before: where two overlap, the greater wins.
     pub id: i64,
-    pub first_time: Timestamp,
-    pub last_time: Timestamp,
-    pub count: u32,
-    pub min: f64,
-    pub max: f64,
-    pub sum: f64,
-    pub first: f64,
-    pub last: f64,
+    pub all: Aggregate,
 }
 
 /// A block as it is stored.
@@ -49,10 +45,17 @@ pub(crate) struct Block {
     pub summary: Summary,
     /// The log sequence number up to which the series was sealed with it.
     pub sequence: u64,
-    /// One bit for each quality code that occurs.
-    pub qualities: u8,
+    /// Merged for good: it holds all that was known of the hours it covers, and covers whole hours unless one hour is too
+    /// much for a block. Loose blocks wait to be merged.
+    pub merged: bool,
+    /// Its minutes, packed; of a merged block that has many readings a minute.
+    pub minutes: Option<Vec<u8>>,
     pub body: Vec<u8>,
 }
+
+pub(crate) const MINUTE_MS: i64 = 60_000;
+/// Minutes are packed where they hold this many readings on average: below, the readings themselves are as quickly read.
+const READINGS_A_MINUTE: usize = 4;
 
 impl Block {
     /// Seals readings in the order of time, at most one an instant, not empty.
@@ -62,36 +65,32 @@ impl Block {
         sequence: u64,
         readings: &[Reading],
     ) -> Result<Block, String> {
-        let (Some(first), Some(last)) = (readings.first(), readings.last()) else {
-            return Err("a block of nothing".to_owned());
-        };
-        let mut summary = Summary {
-            id,
-            first_time: first.timestamp,
-            last_time: last.timestamp,
-            count: u32::try_from(readings.len()).map_err(|e| e.to_string())?,
-            min: first.value,
-            max: first.value,
-            sum: 0.0,
-            first: first.value,
-            last: last.value,
-        };
-        let mut qualities = 0;
-        for reading in readings {
-            summary.min = summary.min.min(reading.value);
-            summary.max = summary.max.max(reading.value);
-            summary.sum += reading.value;
-            qualities |= 1 << reading.quality.code();
-        }
-        Ok(Block { series, summary, sequence, qualities, body: encode(readings)? })
+        let all = Aggregate::of_all(readings).ok_or("a block of nothing")?;
+        let body = encode(readings)?;
+        Ok(Block { series, summary: Summary { id, all }, sequence, merged: false, minutes: None, body })
+    }
+
+    /// Seals what no later merge need touch.
+    pub(crate) fn seal_merged(
+        series: SeriesId,
+        id: i64,
+        sequence: u64,
+        readings: &[Reading],
+    ) -> Result<Block, String> {
+        let block = Block::seal(series, id, sequence, readings)?;
+        let minutes = Bucket::each(readings, MINUTE_MS);
+        let minutes = (readings.len() >= READINGS_A_MINUTE * minutes.len())
+            .then(|| pack::pack(MINUTE_MS, &minutes))
+            .transpose()?;
+        Ok(Block { merged: true, minutes, ..block })
     }
 
     pub(crate) fn month(&self) -> Month {
-        Month::of(self.summary.first_time)
+        Month::of(self.summary.all.first_time)
     }
 
     pub(crate) fn span_ms(&self) -> i64 {
-        self.summary.last_time.since(self.summary.first_time)
+        self.summary.all.last_time.since(self.summary.all.first_time)
     }
 }
 
@@ -155,40 +154,9 @@ fn encode(readings: &[Reading]) -> Result<Vec<u8>, String> {
     Ok(body)
 }
 
-fn put_sized(out: &mut Vec<u8>, part: impl FnOnce(&mut Vec<u8>) -> Result<(), String>) -> Result<(), String> {
-    let mut bytes = Vec::new();
-    part(&mut bytes)?;
-    varint::put(out, bytes.len() as u64);
-    out.extend_from_slice(&bytes);
-    Ok(())
-}
-
-fn compress<T: Number>(numbers: &[T], out: &mut Vec<u8>) -> Result<(), String> {
-    let compressor = FileCompressor::default();
-    compressor.write_header(&mut *out).map_err(|e| e.to_string())?;
-    let mut chunk =
-        compressor.chunk_compressor(numbers, &ChunkConfig::default()).map_err(|e| e.to_string())?;
-    chunk.write_meta(&mut *out).map_err(|e| e.to_string())?;
-    chunk.write_page(0, &mut *out).map_err(|e| e.to_string())?;
-    Ok(())
-}
-
-fn decompress<T: Number + Default>(bytes: &[u8], count: usize) -> Result<Vec<T>, String> {
-    let (decompressor, rest) = FileDecompressor::new(bytes).map_err(|e| e.to_string())?;
-    let (mut chunk, rest) = decompressor.chunk_decompressor::<T, _>(rest).map_err(|e| e.to_string())?;
-    let mut page = chunk.page_decompressor(rest, count).map_err(|e| e.to_string())?;
-    let mut numbers = vec![T::default(); count];
-    let progress = page.read(&mut numbers).map_err(|e| e.to_string())?;
-    if progress.n_processed == count {
-        Ok(numbers)
-    } else {
-        Err(format!("{} of {count} numbers", progress.n_processed))
-    }
-}
-
 /// Opens a block's body.
 pub(crate) fn decode(summary: &Summary, body: &[u8]) -> Result<Vec<Reading>, String> {
-    let count = summary.count as usize;
+    let count = usize::try_from(summary.all.count).unwrap_or(usize::MAX);
     let short = || "it is too short".to_owned();
     let (content, crc) = body.split_last_chunk::<4>().ok_or_else(short)?;
     if crc32c::crc32c(content) != u32::from_le_bytes(*crc) {
@@ -201,7 +169,7 @@ pub(crate) fn decode(summary: &Summary, body: &[u8]) -> Result<Vec<Reading>, Str
     if count == 0 || count > MAX_POINTS {
         return Err(format!("{count} readings"));
     }
-    let start = summary.first_time.0;
+    let start = summary.all.first_time.0;
     let times: Vec<i64> = if flags & EVEN_TIMES != 0 {
         let step = varint::take_signed(&mut rest).ok_or_else(short)?;
         (0..count as i64).map(|i| start.wrapping_add(step.wrapping_mul(i))).collect()
@@ -240,13 +208,6 @@ pub(crate) fn decode(summary: &Summary, body: &[u8]) -> Result<Vec<Reading>, Str
     if readings.len() == count { Ok(readings) } else { Err(short()) }
 }
 
-fn take_sized<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let len = usize::try_from(varint::take(bytes)?).ok()?;
-    let (part, rest) = bytes.split_at_checked(len)?;
-    *bytes = rest;
-    Some(part)
-}
-
 fn quality(code: u8) -> Result<Quality, String> {
     Quality::from_code(code).ok_or_else(|| format!("unknown quality {code}"))
 }
@@ -283,13 +244,7 @@ mod tests {
         fn blocks_round_trip_and_their_summaries_are_true(readings in readings()) {
             let block = Block::seal(SeriesId(3), 9, 40, &readings).unwrap();
             prop_assert_eq!(&decode(&block.summary, &block.body).unwrap(), &readings);
-            let s = block.summary;
-            let values: Vec<f64> = readings.iter().map(|r| r.value).collect();
-            prop_assert_eq!(s.count as usize, values.len());
-            prop_assert_eq!(s.min, values.iter().copied().fold(f64::INFINITY, f64::min));
-            prop_assert_eq!(s.max, values.iter().copied().fold(f64::NEG_INFINITY, f64::max));
-            prop_assert_eq!((s.first, s.last), (values[0], values[values.len() - 1]));
-            prop_assert_eq!(s.sum, values.iter().sum::<f64>());
+            prop_assert_eq!(Some(block.summary.all), Aggregate::of_all(&readings));
         }
 
         #[test]
@@ -298,7 +253,9 @@ mod tests {
             body[0] = VERSION;
             let crc = crc32c::crc32c(&body);
             body.extend_from_slice(&crc.to_le_bytes());
-            let _ = decode(&Summary { count, ..seed.summary }, &body);
+            let mut summary = seed.summary;
+            summary.all.count = u64::from(count);
+            let _ = decode(&summary, &body);
         }
 
         #[test]

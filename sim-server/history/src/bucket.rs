@@ -1,28 +1,28 @@
 //! Aggregates over equal steps of time.
 
-use crate::{block::Summary, query::Sink, record};
+use crate::{aggregate::Aggregate, query::Sink, record};
 use serde::Serialize;
 use shared::{telemetry::Reading, time::Timestamp};
 use std::ops::ControlFlow;
 
 /// What a series did in `[start, start + step)`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Bucket {
     pub start: Timestamp,
-    /// At least 1.
-    pub count: u64,
-    pub sum: f64,
-    pub min: f64,
-    pub max: f64,
-    pub first: f64,
-    pub last: f64,
+    #[serde(flatten)]
+    pub all: Aggregate,
 }
 
 impl Bucket {
-    /// The mean over the readings, each weighing the same.
-    pub fn mean(&self) -> f64 {
-        self.sum / self.count as f64
+    /// The buckets of readings in the order of time, beginning at multiples of `step_ms` since 1970.
+    pub(crate) fn each(readings: &[Reading], step_ms: i64) -> Vec<Bucket> {
+        readings
+            .chunk_by(|a, b| a.timestamp.0.div_euclid(step_ms) == b.timestamp.0.div_euclid(step_ms))
+            .filter_map(|part| {
+                let all = Aggregate::of_all(part)?;
+                Some(Bucket { start: Timestamp(all.first_time.0.div_euclid(step_ms) * step_ms), all })
+            })
+            .collect()
     }
 }
 
@@ -48,40 +48,27 @@ impl Buckets {
     fn start_of(&self, t: Timestamp) -> Timestamp {
         Timestamp(t.0 - t.since(self.from) % self.step_ms)
     }
-
-    fn add(&mut self, part: Bucket) {
-        match self.buckets.last_mut() {
-            Some(bucket) if bucket.start == part.start => {
-                bucket.count += part.count;
-                bucket.sum += part.sum;
-                bucket.min = bucket.min.min(part.min);
-                bucket.max = bucket.max.max(part.max);
-                bucket.last = part.last;
-            }
-            _ => self.buckets.push(part),
-        }
-    }
 }
 
 impl Sink for Buckets {
-    fn takes_summary(&self, first: Timestamp, last: Timestamp) -> bool {
+    fn takes(&self, first: Timestamp, last: Timestamp) -> bool {
         self.start_of(first) == self.start_of(last)
     }
 
-    fn opens_most(&self, block_span_ms: i64) -> bool {
-        self.step_ms < block_span_ms
+    fn step_ms(&self) -> Option<i64> {
+        Some(self.step_ms)
     }
 
-    fn summary(&mut self, s: &Summary) -> ControlFlow<()> {
-        let start = self.start_of(s.first_time);
-        let Summary { min, max, sum, first, last, .. } = *s;
-        self.add(Bucket { start, count: u64::from(s.count), sum, min, max, first, last });
+    fn aggregate(&mut self, part: &Aggregate) -> ControlFlow<()> {
+        let start = self.start_of(part.first_time);
+        match self.buckets.last_mut() {
+            Some(bucket) if bucket.start == start => bucket.all.join(part),
+            _ => self.buckets.push(Bucket { start, all: *part }),
+        }
         ControlFlow::Continue(())
     }
 
     fn reading(&mut self, reading: Reading) -> ControlFlow<()> {
-        let (start, v) = (self.start_of(reading.timestamp), reading.value);
-        self.add(Bucket { start, count: 1, sum: v, min: v, max: v, first: v, last: v });
-        ControlFlow::Continue(())
+        self.aggregate(&Aggregate::of(reading))
     }
 }

@@ -206,6 +206,23 @@ impl Heads {
         }
     }
 
+    pub(crate) fn state(&self, series: SeriesId) -> SeriesState {
+        self.heads.get(series.index()).map_or_else(SeriesState::default, |head| head.state)
+    }
+
+    /// Notes how long the longest blocks of series are; gives the states that changed by it.
+    pub(crate) fn widen(&mut self, spans: &[(SeriesId, i64)]) -> Vec<(SeriesId, SeriesState)> {
+        let mut changed = Vec::new();
+        for (series, span_ms) in spans {
+            let Some(head) = self.heads.get_mut(series.index()) else { continue };
+            if head.state.span_ms < *span_ms {
+                head.state.span_ms = *span_ms;
+                changed.push((*series, head.state));
+            }
+        }
+        changed
+    }
+
     /// The smallest sequence number that is still needed from the log.
     pub(crate) fn low_water(&self) -> u64 {
         let heads = self.heads.iter().filter(|h| !h.readings.is_empty()).map(|h| h.first_sequence);

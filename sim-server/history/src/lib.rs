@@ -21,15 +21,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
 
+mod aggregate;
 mod block;
 mod bucket;
 mod core;
 mod error;
 mod head;
 mod maintain;
+mod merge;
 mod month;
+mod numbers;
 mod open;
 mod options;
+mod pack;
 mod query;
 mod record;
 mod seal;
@@ -43,6 +47,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use aggregate::Aggregate;
 pub use bucket::Bucket;
 pub use error::{AppendError, HistoryError};
 pub use options::HistoryOptions;
@@ -159,6 +164,18 @@ impl History {
     pub async fn checkpoint(&self) -> Result<(), HistoryError> {
         let core = &self.0.core;
         core.settled().await?.seal_all(core).await
+    }
+
+    /// Merges all that waits to be merged, hours that are not over aside: what happens in the background, at once.
+    pub async fn compact(&self) -> Result<(), HistoryError> {
+        let core = &self.0.core;
+        core.settled().await?.seal_all(core).await?;
+        let mut everything = true;
+        // The right to change blocks is given back after each step: sealing, deletions and backups get their turn.
+        while core.settled().await?.merge_due(core, everything).await? {
+            everything = false;
+        }
+        Ok(())
     }
 
     /// Copies the store, consistently and while it runs, into an empty or new folder. The copy opens as a store on SQLite

@@ -20,7 +20,7 @@ const BLOCKS_AT_ONCE: i64 = 2_000;
 /// Deletes readings before `cutoff`: whole months as a whole, then single blocks, and blocks across the cutoff are cut. Returns how
 /// many stored readings went.
 pub(crate) async fn delete_before(core: &Core, cutoff: Timestamp) -> Result<u64, HistoryError> {
-    let _settled = core.settled().await?;
+    let mut settled = core.settled().await?;
     let (answer, removed) = oneshot::channel();
     core.queue.push(Job::DeleteBefore { cutoff, answer })?;
     let mut gone = removed.await.map_err(|_| AppendError::Closed)?? as i64;
@@ -36,6 +36,7 @@ pub(crate) async fn delete_before(core: &Core, cutoff: Timestamp) -> Result<u64,
             gone += core.store.trim(month, cutoff, &trimmed).await?;
         }
     }
+    settled.look_again(core).await?;
     core.store.forget_newest_before(cutoff).await?;
     Ok(u64::try_from(gone).unwrap_or(0))
 }

@@ -5,6 +5,7 @@ use crate::{
     core::{Core, LogView},
     error::{HistoryError, io_at},
     head::{Heads, SeriesState},
+    merge::LooseBlocks,
     options::HistoryOptions,
     record::Record,
     seal::{self, Sealer},
@@ -78,8 +79,10 @@ pub(crate) async fn open_on(
     disk: Arc<dyn Disk>,
     lock: Option<File>,
 ) -> Result<History, HistoryError> {
-    if options.seal_points == 0 || options.segment_bytes == 0 {
-        return Err(HistoryError::BadRequest("seal_points and segment_bytes must not be 0".to_owned()));
+    if options.seal_points == 0 || options.segment_bytes == 0 || options.merge_points == 0 {
+        return Err(HistoryError::BadRequest(
+            "seal_points, segment_bytes and merge_points must not be 0".to_owned(),
+        ));
     }
     let store = open_store(&options).await?;
     let stored = store.load().await?;
@@ -134,6 +137,7 @@ pub(crate) async fn open_on(
     }
 
     let named = registry.len();
+    let loose = LooseBlocks::new(options.merge_points, stored.loose);
     let core = Arc::new(Core {
         log: Mutex::new(LogView::of(&wal, options.wal_budget_bytes)),
         disk,
@@ -141,7 +145,7 @@ pub(crate) async fn open_on(
         heads: RwLock::new(heads),
         queue: Queue::default(),
         store,
-        sealer: tokio::sync::Mutex::new(Sealer::new(stored_names, stored.last_block_id)),
+        sealer: tokio::sync::Mutex::new(Sealer::new(stored_names, stored.last_block_id, loose)),
         wake_sealer: tokio::sync::Notify::new(),
         seal_fault: Mutex::new(None),
         report,

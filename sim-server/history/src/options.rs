@@ -14,6 +14,8 @@ pub struct HistoryOptions {
     pub queue_points: usize,
     /// A head this long is sealed into a block.
     pub seal_points: usize,
+    /// Blocks are merged at whole hours once these hold this many readings.
+    pub merge_points: usize,
     /// Full heads are sealed together, this often.
     pub seal_interval: Duration,
     /// A log segment this large is closed.
@@ -33,6 +35,7 @@ impl Default for HistoryOptions {
             group_commit_max_wait: Duration::from_millis(2),
             queue_points: 500_000,
             seal_points: 512,
+            merge_points: 3_600,
             seal_interval: Duration::from_secs(5),
             segment_bytes: 8 << 20,
             wal_budget_bytes: 64 << 20,

@@ -5,13 +5,15 @@
 //! with memory, which was written last. Bodies are fetched a few clusters at a time, so memory stays bounded.
 
 use crate::{
-    block::{self, Summary},
+    aggregate::Aggregate,
+    block::{self, MINUTE_MS, Summary},
     core::Core,
     error::HistoryError,
     head::sort_last_written_wins,
     month::Month,
+    pack,
     series::{SeriesId, SeriesKey},
-    store::{Row, Wanted},
+    store::{Detail, Row, Wanted},
 };
 use shared::{telemetry::Reading, time::Timestamp};
 use std::{collections::HashMap, ops::ControlFlow};
@@ -25,12 +27,12 @@ const SHORT_RANGE_BLOCKS: i64 = 32;
 
 /// Who takes readings in the order of time.
 pub(crate) trait Sink: Send {
-    /// Whether the summary of readings from `first` to `last` says enough.
-    fn takes_summary(&self, first: Timestamp, last: Timestamp) -> bool;
-    fn summary(&mut self, summary: &Summary) -> ControlFlow<()>;
+    /// The step of what is gathered; none when every reading counts.
+    fn step_ms(&self) -> Option<i64>;
+    /// Whether readings from `first` to `last` come to one.
+    fn takes(&self, first: Timestamp, last: Timestamp) -> bool;
+    fn aggregate(&mut self, part: &Aggregate) -> ControlFlow<()>;
     fn reading(&mut self, reading: Reading) -> ControlFlow<()>;
-    /// Whether nearly every block will have to be opened.
-    fn opens_most(&self, block_span_ms: i64) -> bool;
 }
 
 /// Blocks of which each overlaps the next.
@@ -44,7 +46,7 @@ struct Cluster {
 fn clusters(rows: Vec<Row>) -> Vec<Cluster> {
     let mut clusters: Vec<Cluster> = Vec::new();
     for row in rows {
-        let (first, last) = (row.summary.first_time, row.summary.last_time);
+        let (first, last) = (row.summary.all.first_time, row.summary.all.last_time);
         match clusters.last_mut() {
             Some(cluster) if first <= cluster.last => {
                 cluster.last = cluster.last.max(last);
@@ -57,6 +59,17 @@ fn clusters(rows: Vec<Row>) -> Vec<Cluster> {
         cluster.rows.sort_by_key(|row| row.summary.id);
     }
     clusters
+}
+
+enum Answer {
+    /// What it comes to, in the order of time.
+    Parts(Vec<Aggregate>),
+    /// Its readings are needed.
+    Open,
+}
+
+fn damaged(series: SeriesId, row: &Row, reason: String) -> HistoryError {
+    HistoryError::DamagedBlock { block: row.summary.id, series: series.0, reason }
 }
 
 /// Opens a block, or says which one is damaged.
@@ -115,10 +128,30 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     async fn month(&mut self, month: Month, span_ms: i64) -> Result<ControlFlow<()>, HistoryError> {
+        loop {
+            match self.month_once(month, span_ms).await? {
+                Some(done) => return Ok(done),
+                // A block went while it was read: its readings lie in others now.
+                None => continue,
+            }
+        }
+    }
+
+    /// None when it must be asked for again, from where it came to.
+    async fn month_once(
+        &mut self,
+        month: Month,
+        span_ms: i64,
+    ) -> Result<Option<ControlFlow<()>>, HistoryError> {
         let (from, to) = (self.from.max(month.start()), self.to.min(month.end()));
         let short = to.since(from) <= span_ms.saturating_mul(SHORT_RANGE_BLOCKS);
-        let with_bodies = short && self.sink.opens_most(span_ms);
-        let wanted = Wanted { series: self.series, from, to, span_ms, with_bodies };
+        let detail = match self.sink.step_ms() {
+            None if short => Detail::Readings,
+            Some(step) if step < MINUTE_MS && short => Detail::Readings,
+            Some(step) if (MINUTE_MS..span_ms).contains(&step) => Detail::Minutes,
+            _ => Detail::Summary,
+        };
+        let wanted = Wanted { series: self.series, from, to, span_ms, detail };
         let rows = self.core.store.rows(month, wanted).await?;
         let mut clusters = clusters(rows).into_iter().peekable();
         while clusters.peek().is_some() {
@@ -130,32 +163,45 @@ impl Walk<'_> {
                 blocks += cluster.rows.len();
                 now.push(cluster);
             }
-            if self.clusters(month, now).await?.is_break() {
-                return Ok(ControlFlow::Break(()));
+            let first = now.first().map(|c| c.first);
+            match self.clusters(month, now).await? {
+                Some(ControlFlow::Continue(())) => {}
+                Some(stop) => return Ok(Some(stop)),
+                None => {
+                    self.from = self.from.max(first.unwrap_or(self.from));
+                    return Ok(None);
+                }
             }
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(Some(ControlFlow::Continue(())))
     }
 
+    /// None when a block is gone that was there a moment ago.
     async fn clusters(
         &mut self,
         month: Month,
         clusters: Vec<Cluster>,
-    ) -> Result<ControlFlow<()>, HistoryError> {
-        let opened: Vec<bool> = clusters.iter().map(|c| !self.is_answered_by_summary(c)).collect();
-        let to_open = || clusters.iter().zip(&opened).filter(|(_, open)| **open).flat_map(|(c, _)| &c.rows);
+    ) -> Result<Option<ControlFlow<()>>, HistoryError> {
+        let mut answers = Vec::with_capacity(clusters.len());
+        for cluster in &clusters {
+            answers.push(self.answer(cluster)?);
+        }
+        let to_open = || {
+            let opened = clusters.iter().zip(&answers).filter(|(_, answer)| matches!(answer, Answer::Open));
+            opened.flat_map(|(c, _)| &c.rows)
+        };
         let missing: Vec<i64> = to_open().filter(|r| r.body.is_none()).map(|r| r.summary.id).collect();
         let mut bodies: HashMap<i64, Vec<u8>> = HashMap::new();
         if !missing.is_empty() {
             bodies = self.core.store.bodies(month, &missing).await?.into_iter().collect();
         }
-        let jobs: Vec<(Summary, Vec<u8>)> = to_open()
-            .filter_map(|row| {
-                let id = row.summary.id;
-                // A block that went meanwhile was deleted: its readings are gone.
-                Some((row.summary, row.body.clone().or_else(|| bodies.remove(&id))?))
-            })
-            .collect();
+        let mut jobs: Vec<(Summary, Vec<u8>)> = Vec::new();
+        for row in to_open() {
+            match row.body.clone().or_else(|| bodies.remove(&row.summary.id)) {
+                Some(body) => jobs.push((row.summary, body)),
+                None => return Ok(None),
+            }
+        }
         let series = self.series;
         let open = move || -> Result<HashMap<i64, Vec<Reading>>, HistoryError> {
             jobs.into_iter().map(|(s, body)| Ok((s.id, open_block(series, &s, &body)?))).collect()
@@ -167,33 +213,50 @@ impl Walk<'_> {
                 .await
                 .map_err(|e| HistoryError::Inconsistent(format!("reading stopped: {e}")))??
         };
-        for (cluster, opened) in clusters.into_iter().zip(opened) {
-            let done = if opened {
-                let mut merged: Vec<Reading> =
-                    cluster.rows.iter().filter_map(|r| readings.remove(&r.summary.id)).flatten().collect();
-                sort_last_written_wins(&mut merged);
-                self.emit(&merged)
-            } else {
-                match self.memory_before(Some(cluster.first)) {
-                    ControlFlow::Continue(()) => self.sink.summary(&cluster.rows[0].summary),
-                    stop => stop,
+        for (cluster, answer) in clusters.into_iter().zip(answers) {
+            let done = match answer {
+                Answer::Open => {
+                    let rows = cluster.rows.iter();
+                    let mut merged: Vec<Reading> =
+                        rows.filter_map(|r| readings.remove(&r.summary.id)).flatten().collect();
+                    sort_last_written_wins(&mut merged);
+                    self.emit(&merged)
                 }
+                Answer::Parts(parts) => match self.memory_before(Some(cluster.first)) {
+                    ControlFlow::Continue(()) => parts.iter().try_for_each(|part| self.sink.aggregate(part)),
+                    stop => stop,
+                },
             };
             if done.is_break() {
-                return Ok(done);
+                return Ok(Some(done));
             }
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(Some(ControlFlow::Continue(())))
     }
 
-    fn is_answered_by_summary(&self, cluster: &Cluster) -> bool {
+    /// What of a cluster says enough: a lone block that no reading in memory falls into may do with what it comes to, or with
+    /// its minutes.
+    fn answer(&self, cluster: &Cluster) -> Result<Answer, HistoryError> {
         let Cluster { rows, first, last } = cluster;
         let begins = self.memory.partition_point(|r| r.timestamp < *first);
-        rows.len() == 1
-            && self.from <= *first
-            && *last < self.to
-            && self.memory.get(begins).is_none_or(|r| r.timestamp > *last)
-            && self.sink.takes_summary(*first, *last)
+        let [row] = &rows[..] else { return Ok(Answer::Open) };
+        if self.memory.get(begins).is_some_and(|r| r.timestamp <= *last) {
+            return Ok(Answer::Open);
+        }
+        let fits = |part: &Aggregate| {
+            self.from <= part.first_time
+                && part.last_time < self.to
+                && self.sink.takes(part.first_time, part.last_time)
+        };
+        if fits(&row.summary.all) {
+            return Ok(Answer::Parts(vec![row.summary.all]));
+        }
+        let Some(minutes) = &row.minutes else { return Ok(Answer::Open) };
+        let minutes = pack::unpack(MINUTE_MS, minutes).map_err(|reason| damaged(self.series, row, reason))?;
+        let wanted = minutes.into_iter().map(|b| b.all);
+        let wanted = wanted.filter(|all| all.last_time >= self.from && all.first_time < self.to);
+        let wanted: Vec<Aggregate> = wanted.collect();
+        Ok(if wanted.iter().all(fits) { Answer::Parts(wanted) } else { Answer::Open })
     }
 
     /// Readings of a cluster, with those in memory up to its end between them.
@@ -231,13 +294,13 @@ pub(crate) struct FirstReadings {
 }
 
 impl Sink for FirstReadings {
-    fn takes_summary(&self, _: Timestamp, _: Timestamp) -> bool {
+    fn step_ms(&self) -> Option<i64> {
+        None
+    }
+    fn takes(&self, _: Timestamp, _: Timestamp) -> bool {
         false
     }
-    fn opens_most(&self, _: i64) -> bool {
-        true
-    }
-    fn summary(&mut self, _: &Summary) -> ControlFlow<()> {
+    fn aggregate(&mut self, _: &Aggregate) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
     fn reading(&mut self, reading: Reading) -> ControlFlow<()> {

@@ -8,6 +8,7 @@ use crate::{
     core::Core,
     error::HistoryError,
     head::{Pick, Sealing, SeriesState, sort_last_written_wins},
+    merge::{self, Loose, LooseBlocks},
     series::SeriesId,
     store::Batch,
     writer::Job,
@@ -26,11 +27,24 @@ pub(crate) struct Sealer {
     picked: Vec<Sealing>,
     /// Built from `picked` and not known to be committed.
     batch: Option<Batch>,
+    loose: LooseBlocks,
 }
 
 impl Sealer {
-    pub(crate) fn new(named: usize, last_block_id: i64) -> Self {
-        Self { named, last_block_id, picked: Vec::new(), batch: None }
+    pub(crate) fn new(named: usize, last_block_id: i64, loose: LooseBlocks) -> Self {
+        Self { named, last_block_id, picked: Vec::new(), batch: None, loose }
+    }
+
+    /// Merges some of what is due, and says whether there may be more.
+    pub(crate) async fn merge_due(&mut self, core: &Core, everything: bool) -> Result<bool, HistoryError> {
+        self.finish(core).await?;
+        merge::merge_due(core, &mut self.loose, &mut self.last_block_id, everything).await
+    }
+
+    /// Blocks were changed by others: looks again which wait to be merged.
+    pub(crate) async fn look_again(&mut self, core: &Core) -> Result<(), HistoryError> {
+        self.loose = LooseBlocks::new(core.options.merge_points, core.store.loose().await?);
+        Ok(())
     }
 
     /// Seals some of what is due, and says whether there may be more: what takes too much memory first, then what keeps the
@@ -98,6 +112,9 @@ impl Sealer {
             heads.sealed(*series, *state);
         }
         drop(heads);
+        for block in &batch.blocks {
+            self.loose.add(block.series, Loose::of(block));
+        }
         self.batch = None;
         self.picked.clear();
         Ok(())
@@ -187,7 +204,12 @@ pub(crate) async fn run(core: &Core) {
         }
         // The right to seal is given back after each batch: deletions and backups get their turn.
         let result = loop {
-            match core.sealer.lock().await.seal_due(core).await {
+            let mut sealer = core.sealer.lock().await;
+            let more = match sealer.seal_due(core).await {
+                Ok(false) => sealer.merge_due(core, false).await,
+                other => other,
+            };
+            match more {
                 Ok(true) if !core.is_closed() => continue,
                 other => break other,
             }

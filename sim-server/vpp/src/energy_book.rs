@@ -354,7 +354,7 @@ impl EnergyBook {
         for (group, buckets) in buckets {
             for bucket in buckets {
                 let cell = &mut rows.entry(bucket.start.0).or_default()[group as usize];
-                *cell = Some(cell.unwrap_or(0.0) + bucket.mean());
+                *cell = Some(cell.unwrap_or(0.0) + bucket.all.mean());
             }
         }
         Ok(rows)

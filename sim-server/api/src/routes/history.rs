@@ -140,14 +140,15 @@ async fn stepped(
 }
 
 fn figure(bucket: &Bucket, aggregate: Aggregate) -> f64 {
+    let all = &bucket.all;
     match aggregate {
-        Aggregate::Mean => bucket.mean(),
-        Aggregate::Min => bucket.min,
-        Aggregate::Max => bucket.max,
-        Aggregate::First => bucket.first,
-        Aggregate::Last => bucket.last,
-        Aggregate::Sum => bucket.sum,
-        Aggregate::Count => bucket.count as f64,
+        Aggregate::Mean => all.mean(),
+        Aggregate::Min => all.min,
+        Aggregate::Max => all.max,
+        Aggregate::First => all.first,
+        Aggregate::Last => all.last,
+        Aggregate::Sum => all.sum,
+        Aggregate::Count => all.count as f64,
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{
     block::{Block, Summary},
     error::HistoryError,
     head::SeriesState,
+    merge::Loose,
     month::Month,
     series::{SeriesId, SeriesKey},
 };
@@ -43,6 +44,8 @@ pub(crate) struct Batch {
 pub(crate) struct Stored {
     pub names: Vec<(SeriesId, SeriesKey)>,
     pub states: Vec<(SeriesId, SeriesState)>,
+    /// Blocks that wait to be merged, in the order of sealing.
+    pub loose: Vec<(SeriesId, Loose)>,
     /// Blocks the states do not know of yet, in the order of sealing.
     pub unaccounted: Vec<Block>,
     pub last_block_id: i64,
@@ -65,10 +68,10 @@ impl MonthTotals {
         blocks.into_iter().fold(None, |totals: Option<MonthTotals>, block| {
             let one = MonthTotals {
                 blocks: 1,
-                points: i64::from(block.summary.count),
+                points: block.summary.all.count as i64,
                 bytes: block.body.len() as i64,
-                oldest: block.summary.first_time,
-                newest: block.summary.last_time,
+                oldest: block.summary.all.first_time,
+                newest: block.summary.all.last_time,
             };
             Some(totals.map_or(one, |t| t.with(&one)))
         })
@@ -85,11 +88,30 @@ impl MonthTotals {
     }
 }
 
-/// A block's summary, and its body when that was asked for.
+/// A block's summary, with what more was asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     pub summary: Summary,
+    pub merged: bool,
+    pub minutes: Option<Vec<u8>>,
     pub body: Option<Vec<u8>>,
+}
+
+/// What to bring along of blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    Summary,
+    Minutes,
+    Readings,
+}
+
+/// Blocks of one month in the place of others that hold the same instants.
+#[derive(Debug, Default)]
+pub(crate) struct Replacement {
+    pub remove: Vec<i64>,
+    pub removed_points: i64,
+    pub removed_bytes: i64,
+    pub insert: Vec<Block>,
 }
 
 /// Which blocks to look for: those of a series that may hold readings in `[from, to)`.
@@ -100,7 +122,7 @@ pub(crate) struct Wanted {
     pub to: Timestamp,
     /// No block of the series is longer: what ends later than `to` plus this began after `to`.
     pub span_ms: i64,
-    pub with_bodies: bool,
+    pub detail: Detail,
 }
 
 impl Wanted {
@@ -180,6 +202,22 @@ impl Store {
         trimmed: &[Block],
     ) -> Result<i64, HistoryError> {
         either!(self, store => store.trim(month, cutoff, trimmed).await)
+    }
+
+    /// Puts merged blocks in the place of those they were merged from, whole or not at all. `last_id` is the greatest number of
+    /// a block that was given out.
+    pub(crate) async fn replace(
+        &self,
+        month: Month,
+        replacement: &Replacement,
+        last_id: i64,
+    ) -> Result<(), HistoryError> {
+        either!(self, store => store.replace(month, replacement, last_id).await)
+    }
+
+    /// Blocks that wait to be merged.
+    pub(crate) async fn loose(&self) -> Result<Vec<(SeriesId, Loose)>, HistoryError> {
+        either!(self, store => store.loose().await)
     }
 
     /// Deletes a whole month.

@@ -4,13 +4,15 @@
 //! write also checks that the owner's epoch is still its own.
 
 use super::{
-    Batch, MonthTotals, Row, Stored, Wanted,
+    Batch, MonthTotals, Replacement, Row, Stored, Wanted,
     sql::{self, on_postgres},
 };
 use crate::{
     block::Block,
     error::{HistoryError, database_at},
+    merge::Loose,
     month::Month,
+    series::SeriesId,
 };
 use parking_lot::RwLock;
 use shared::time::Timestamp;
@@ -183,6 +185,26 @@ impl PostgresStore {
         Ok(gone)
     }
 
+    pub(super) async fn replace(
+        &self,
+        month: Month,
+        replacement: &Replacement,
+        _last_id: i64,
+    ) -> Result<(), HistoryError> {
+        let failed = || self.at("merging blocks");
+        let mut tx = self.begin().await?;
+        on_postgres::replace(&mut tx, month, replacement).await.map_err(failed())?;
+        let totals = on_postgres::months(&mut tx).await.map_err(failed())?;
+        tx.commit().await.map_err(failed())?;
+        *self.months.write() = totals.into_iter().collect();
+        Ok(())
+    }
+
+    pub(super) async fn loose(&self) -> Result<Vec<(SeriesId, Loose)>, HistoryError> {
+        let mut db = self.connection().await?;
+        on_postgres::loose(&mut db).await.map_err(self.at("reading blocks"))
+    }
+
     pub(super) async fn drop_month(&self, month: Month) -> Result<(), HistoryError> {
         let failed = || self.at("deleting blocks");
         let mut tx = self.begin().await?;
@@ -265,6 +287,7 @@ async fn load(db: &mut PgConnection) -> Result<Stored, sqlx::Error> {
     Ok(Stored {
         names: on_postgres::names(db).await?,
         states: on_postgres::states(db).await?,
+        loose: on_postgres::loose(db).await?,
         unaccounted: Vec::new(),
         last_block_id: on_postgres::last_block_id(db)
             .await?

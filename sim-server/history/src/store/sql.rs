@@ -1,10 +1,12 @@
 //! The statements, once, for both databases: the macro only puts in the connection's type, so that each adapter is checked
 //! against its own driver. Statements stay within what SQLite and PostgreSQL both speak (`$1`, `ON CONFLICT`).
 
-use super::{Batch, MonthTotals, Row, Wanted};
+use super::{Batch, Detail, MonthTotals, Replacement, Row, Wanted};
 use crate::{
-    block::{Block, Summary},
+    aggregate::Aggregate,
+    block::{Block, MAX_POINTS, Summary},
     head::SeriesState,
+    merge::Loose,
     month::Month,
     series::{SeriesId, SeriesKey},
 };
@@ -14,7 +16,7 @@ use shared::{
 };
 
 /// The store's format; another number means another program wrote it.
-pub(super) const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 2;
 
 /// Names, states and marks. `blob` and `real` are what the database calls bytes and doubles.
 pub(super) fn catalog_schema(real: &str) -> String {
@@ -35,8 +37,10 @@ pub(super) fn blocks_schema(id: &str, real: &str, blob: &str) -> String {
              id {id} PRIMARY KEY, series BIGINT NOT NULL, t0 BIGINT NOT NULL, t1 BIGINT NOT NULL,
              sequence BIGINT NOT NULL, count BIGINT NOT NULL, min_value {real} NOT NULL,
              max_value {real} NOT NULL, sum_value {real} NOT NULL, first_value {real} NOT NULL,
-             last_value {real} NOT NULL, qualities BIGINT NOT NULL, body {blob} NOT NULL);
+             last_value {real} NOT NULL, integral {real} NOT NULL, rise {real} NOT NULL,
+             merged BIGINT NOT NULL, minutes {blob}, body {blob} NOT NULL);
          CREATE INDEX IF NOT EXISTS history_blocks_by_time ON history_blocks (series, t1);
+         CREATE INDEX IF NOT EXISTS history_blocks_loose ON history_blocks (series) WHERE merged = 0;
          CREATE TABLE IF NOT EXISTS history_months (
              month BIGINT PRIMARY KEY, blocks BIGINT NOT NULL, points BIGINT NOT NULL,
              bytes BIGINT NOT NULL, oldest BIGINT NOT NULL, newest BIGINT NOT NULL);"
@@ -46,8 +50,41 @@ pub(super) fn blocks_schema(id: &str, real: &str, blob: &str) -> String {
 /// Rows in one INSERT.
 pub(super) const ROWS_AT_ONCE: usize = 64;
 
-pub(super) type SummaryColumns = (i64, i64, i64, i64, f64, f64, f64, f64, f64);
-pub(super) type BlockColumns = (i64, i64, i64, i64, i64, i64, f64, f64, f64, f64, f64, i64, Vec<u8>);
+/// What a block comes to: its times, count and figures.
+#[derive(sqlx::FromRow)]
+pub(super) struct AllColumns {
+    id: i64,
+    t0: i64,
+    t1: i64,
+    count: i64,
+    min_value: f64,
+    max_value: f64,
+    sum_value: f64,
+    first_value: f64,
+    last_value: f64,
+    integral: f64,
+    rise: f64,
+    merged: i64,
+    minutes: Option<Vec<u8>>,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct RowColumns {
+    #[sqlx(flatten)]
+    all: AllColumns,
+    body: Option<Vec<u8>>,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct BlockColumns {
+    #[sqlx(flatten)]
+    all: AllColumns,
+    series: i64,
+    sequence: i64,
+    body: Vec<u8>,
+}
+
+pub(super) type LooseColumns = (i64, i64, i64, i64, i64);
 pub(super) type StateColumns = (i64, i64, i64, Option<i64>, Option<f64>, Option<i64>);
 
 pub(super) fn inconsistent(what: impl Into<String>) -> sqlx::Error {
@@ -58,21 +95,45 @@ pub(super) fn series_id(id: i64) -> Result<SeriesId, sqlx::Error> {
     u32::try_from(id).map(SeriesId).map_err(|_| inconsistent(format!("{id} is no series")))
 }
 
-pub(super) fn summary(row: SummaryColumns) -> Result<Summary, sqlx::Error> {
-    let (id, t0, t1, count, min, max, sum, first, last) = row;
-    let count = u32::try_from(count).map_err(|_| inconsistent(format!("block {id} counts {count}")))?;
-    Ok(Summary { id, first_time: Timestamp(t0), last_time: Timestamp(t1), count, min, max, sum, first, last })
+fn summary(row: &AllColumns) -> Result<Summary, sqlx::Error> {
+    let count = u64::try_from(row.count).ok().filter(|n| *n <= MAX_POINTS as u64);
+    let count = count.ok_or_else(|| inconsistent(format!("block {} counts {}", row.id, row.count)))?;
+    let all = Aggregate {
+        count,
+        sum: row.sum_value,
+        min: row.min_value,
+        max: row.max_value,
+        first: row.first_value,
+        last: row.last_value,
+        first_time: Timestamp(row.t0),
+        last_time: Timestamp(row.t1),
+        integral: row.integral,
+        rise: row.rise,
+    };
+    Ok(Summary { id: row.id, all })
+}
+
+pub(super) fn row(row: RowColumns) -> Result<Row, sqlx::Error> {
+    let summary = summary(&row.all)?;
+    Ok(Row { summary, merged: row.all.merged != 0, minutes: row.all.minutes, body: row.body })
 }
 
 pub(super) fn block(row: BlockColumns) -> Result<Block, sqlx::Error> {
-    let (id, series, t0, t1, sequence, count, min, max, sum, first, last, qualities, body) = row;
     Ok(Block {
-        series: series_id(series)?,
-        summary: summary((id, t0, t1, count, min, max, sum, first, last))?,
-        sequence: sequence as u64,
-        qualities: qualities as u8,
-        body,
+        series: series_id(row.series)?,
+        summary: summary(&row.all)?,
+        sequence: row.sequence as u64,
+        merged: row.all.merged != 0,
+        minutes: row.all.minutes,
+        body: row.body,
     })
+}
+
+pub(super) fn loose_block(
+    (series, id, t0, t1, count): LooseColumns,
+) -> Result<(SeriesId, Loose), sqlx::Error> {
+    let count = u64::try_from(count).map_err(|_| inconsistent(format!("block {id} counts {count}")))?;
+    Ok((series_id(series)?, Loose { id, first: Timestamp(t0), last: Timestamp(t1), count }))
 }
 
 pub(super) fn state(row: StateColumns) -> Result<(SeriesId, SeriesState), sqlx::Error> {
@@ -222,22 +283,25 @@ macro_rules! statements {
                 for blocks in blocks.chunks(ROWS_AT_ONCE) {
                     let mut insert = QueryBuilder::<$database>::new(
                         "INSERT INTO history_blocks (id, series, t0, t1, sequence, count, min_value, max_value,
-                         sum_value, first_value, last_value, qualities, body) ",
+                         sum_value, first_value, last_value, integral, rise, merged, minutes, body) ",
                     );
                     insert.push_values(blocks, |mut row, block| {
-                        let s = &block.summary;
-                        row.push_bind(s.id)
+                        let all = &block.summary.all;
+                        row.push_bind(block.summary.id)
                             .push_bind(i64::from(block.series.0))
-                            .push_bind(s.first_time.0)
-                            .push_bind(s.last_time.0)
+                            .push_bind(all.first_time.0)
+                            .push_bind(all.last_time.0)
                             .push_bind(block.sequence as i64)
-                            .push_bind(i64::from(s.count))
-                            .push_bind(s.min)
-                            .push_bind(s.max)
-                            .push_bind(s.sum)
-                            .push_bind(s.first)
-                            .push_bind(s.last)
-                            .push_bind(i64::from(block.qualities))
+                            .push_bind(all.count as i64)
+                            .push_bind(all.min)
+                            .push_bind(all.max)
+                            .push_bind(all.sum)
+                            .push_bind(all.first)
+                            .push_bind(all.last)
+                            .push_bind(all.integral)
+                            .push_bind(all.rise)
+                            .push_bind(i64::from(block.merged))
+                            .push_bind(block.minutes.clone())
                             .push_bind(block.body.clone());
                     });
                     insert.push(" ON CONFLICT (id) DO NOTHING");
@@ -298,39 +362,23 @@ macro_rules! statements {
                 db: &mut Connection,
                 wanted: Wanted,
             ) -> Result<Vec<Row>, sqlx::Error> {
-                let Wanted { series, from, to, with_bodies, .. } = wanted;
-                if with_bodies {
-                    let rows: Vec<(i64, i64, i64, i64, f64, f64, f64, f64, f64, Vec<u8>)> = query_as(
-                        "SELECT id, t0, t1, count, min_value, max_value, sum_value, first_value, last_value, body
-                         FROM history_blocks WHERE series = $1 AND t1 >= $2 AND t1 < $3 AND t0 < $4
-                         ORDER BY t0, id",
-                    )
-                    .bind(i64::from(series.0))
-                    .bind(from.0)
-                    .bind(wanted.last_end())
-                    .bind(to.0)
-                    .fetch_all(db)
-                    .await?;
-                    rows.into_iter()
-                        .map(|(id, t0, t1, count, min, max, sum, first, last, body)| {
-                            let summary = summary((id, t0, t1, count, min, max, sum, first, last))?;
-                            Ok(Row { summary, body: Some(body) })
-                        })
-                        .collect()
-                } else {
-                    let rows: Vec<SummaryColumns> = query_as(
-                        "SELECT id, t0, t1, count, min_value, max_value, sum_value, first_value, last_value
-                         FROM history_blocks WHERE series = $1 AND t1 >= $2 AND t1 < $3 AND t0 < $4
-                         ORDER BY t0, id",
-                    )
-                    .bind(i64::from(series.0))
-                    .bind(from.0)
-                    .bind(wanted.last_end())
-                    .bind(to.0)
-                    .fetch_all(db)
-                    .await?;
-                    rows.into_iter().map(|row| Ok(Row { summary: summary(row)?, body: None })).collect()
-                }
+                let Wanted { series, from, to, detail, .. } = wanted;
+                let rows: Vec<RowColumns> = query_as(
+                    "SELECT id, t0, t1, count, min_value, max_value, sum_value, first_value, last_value,
+                            integral, rise, merged, CASE WHEN $5 = 1 THEN minutes END AS minutes,
+                            CASE WHEN $6 = 1 THEN body END AS body
+                     FROM history_blocks WHERE series = $1 AND t1 >= $2 AND t1 < $3 AND t0 < $4
+                     ORDER BY t0, id",
+                )
+                .bind(i64::from(series.0))
+                .bind(from.0)
+                .bind(wanted.last_end())
+                .bind(to.0)
+                .bind(i64::from(detail == Detail::Minutes))
+                .bind(i64::from(detail == Detail::Readings))
+                .fetch_all(db)
+                .await?;
+                rows.into_iter().map(row).collect()
             }
 
             pub(in crate::store) async fn bodies(
@@ -362,7 +410,7 @@ macro_rules! statements {
             ) -> Result<Vec<Block>, sqlx::Error> {
                 let rows: Vec<BlockColumns> = query_as(
                     "SELECT id, series, t0, t1, sequence, count, min_value, max_value, sum_value, first_value,
-                     last_value, qualities, body FROM history_blocks
+                     last_value, integral, rise, merged, minutes, body FROM history_blocks
                      WHERE id > $1 AND t0 >= $2 AND t0 < $3 ORDER BY id LIMIT $4",
                 )
                 .bind(after)
@@ -374,6 +422,47 @@ macro_rules! statements {
                 rows.into_iter().map(block).collect()
             }
 
+            pub(in crate::store) async fn loose(
+                db: &mut Connection,
+            ) -> Result<Vec<(SeriesId, Loose)>, sqlx::Error> {
+                let rows: Vec<LooseColumns> =
+                    query_as("SELECT series, id, t0, t1, count FROM history_blocks WHERE merged = 0 ORDER BY id")
+                        .fetch_all(db)
+                        .await?;
+                rows.into_iter().map(loose_block).collect()
+            }
+
+            /// Puts blocks of one month in the place of others that hold the same instants.
+            pub(in crate::store) async fn replace(
+                db: &mut Connection,
+                month: Month,
+                replacement: &Replacement,
+            ) -> Result<(), sqlx::Error> {
+                for ids in replacement.remove.chunks(ROWS_AT_ONCE) {
+                    let mut delete =
+                        QueryBuilder::<$database>::new("DELETE FROM history_blocks WHERE id IN (");
+                    let mut list = delete.separated(", ");
+                    for id in ids {
+                        list.push_bind(*id);
+                    }
+                    list.push_unseparated(")");
+                    delete.build().persistent(ids.len() == ROWS_AT_ONCE).execute(&mut *db).await?;
+                }
+                let blocks: Vec<&Block> = replacement.insert.iter().collect();
+                insert_blocks(db, month, &blocks).await?;
+                query(
+                    "UPDATE history_months SET blocks = blocks - $2, points = points - $3, bytes = bytes - $4
+                     WHERE month = $1",
+                )
+                .bind(i64::from(month.0))
+                .bind(replacement.remove.len() as i64)
+                .bind(replacement.removed_points)
+                .bind(replacement.removed_bytes)
+                .execute(db)
+                .await?;
+                Ok(())
+            }
+
             pub(in crate::store) async fn straddling(
                 db: &mut Connection,
                 month: Month,
@@ -381,7 +470,7 @@ macro_rules! statements {
             ) -> Result<Vec<Block>, sqlx::Error> {
                 let rows: Vec<BlockColumns> = query_as(
                     "SELECT id, series, t0, t1, sequence, count, min_value, max_value, sum_value, first_value,
-                     last_value, qualities, body FROM history_blocks
+                     last_value, integral, rise, merged, minutes, body FROM history_blocks
                      WHERE t0 >= $1 AND t0 < $2 AND t1 >= $2 ORDER BY id",
                 )
                 .bind(month.start().0)

@@ -3,13 +3,15 @@
 //! Commits are synced in full (`synchronous = FULL`): the log segment that holds the same readings goes away right after.
 
 use super::{
-    Batch, MonthTotals, Row, Stored, Wanted,
+    Batch, MonthTotals, Replacement, Row, Stored, Wanted,
     sql::{self, on_sqlite},
 };
 use crate::{
     block::Block,
     error::{HistoryError, database_at, io_at},
+    merge::Loose,
     month::Month,
+    series::SeriesId,
     wal::{create_folder, sync_folder},
 };
 use parking_lot::RwLock;
@@ -155,13 +157,14 @@ impl SqliteStore {
         let states = on_sqlite::states(&mut db).await.map_err(failed())?;
         let accounted = on_sqlite::meta(&mut db, "accounted").await.map_err(failed())?.unwrap_or(0);
         drop(db);
-        let mut stored = Stored { names, states, unaccounted: Vec::new(), last_block_id: accounted };
+        let mut stored = Stored { names, states, last_block_id: accounted, ..Stored::default() };
         let months: Vec<_> = self.months.read().iter().map(|(m, f)| (*m, f.clone())).collect();
         for (month, file) in months {
             let mut db = file.file.connection().await?;
             let failed = || file.file.at("loading");
             let last = on_sqlite::last_block_id(&mut db).await.map_err(failed())?;
             stored.last_block_id = stored.last_block_id.max(last);
+            stored.loose.extend(on_sqlite::loose(&mut db).await.map_err(failed())?);
             let new = on_sqlite::page(&mut db, month.start(), month.end(), accounted, i64::MAX).await;
             stored.unaccounted.extend(new.map_err(failed())?);
         }
@@ -277,6 +280,35 @@ impl SqliteStore {
         *file.totals.write() = totals.first().map(|(_, t)| *t).unwrap_or_default();
         file.version.fetch_add(1, Ordering::Relaxed);
         Ok(gone)
+    }
+
+    pub(super) async fn replace(
+        &self,
+        month: Month,
+        replacement: &Replacement,
+        last_id: i64,
+    ) -> Result<(), HistoryError> {
+        let Some(file) = self.month(month) else { return Ok(()) };
+        let failed = || file.file.at("merging blocks");
+        let mut tx = file.file.begin().await?;
+        on_sqlite::replace(&mut tx, month, replacement).await.map_err(failed())?;
+        let totals = on_sqlite::months(&mut tx).await.map_err(failed())?;
+        tx.commit().await.map_err(failed())?;
+        *file.totals.write() = totals.first().map(|(_, t)| *t).unwrap_or_default();
+        file.version.fetch_add(1, Ordering::Relaxed);
+        // Their readings are accounted for: a restart need not open them.
+        let mut db = self.catalog.connection().await?;
+        on_sqlite::put_meta(&mut db, "accounted", last_id).await.map_err(self.catalog.at("merging blocks"))
+    }
+
+    pub(super) async fn loose(&self) -> Result<Vec<(SeriesId, Loose)>, HistoryError> {
+        let files: Vec<_> = self.months.read().values().cloned().collect();
+        let mut loose = Vec::new();
+        for file in files {
+            let mut db = file.file.connection().await?;
+            loose.extend(on_sqlite::loose(&mut db).await.map_err(file.file.at("reading blocks"))?);
+        }
+        Ok(loose)
     }
 
     pub(super) async fn drop_month(&self, month: Month) -> Result<(), HistoryError> {

@@ -2,5 +2,6 @@
 
 mod behaviour;
 mod disks;
+mod merging;
 mod model;
 mod place;

@@ -1,7 +1,7 @@
 //! Whatever is appended, deleted and restarted, reads agree with a map that does the obvious.
 
 use super::place::{ALWAYS, Place, key};
-use crate::{Bucket, History, Point, SeriesKey};
+use crate::{Aggregate, Bucket, History, Point, SeriesKey};
 use proptest::{
     prelude::*,
     test_runner::{Config, TestCaseError, TestRunner},
@@ -20,16 +20,18 @@ enum Step {
     /// (series, second, value, quality)
     Append(Vec<(usize, i64, i32, u8)>),
     Checkpoint,
+    Compact,
     Reopen,
     DeleteBefore(i64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let second = prop_oneof![4 => 0..40i64, 1 => -3_000..3_000i64];
+    let second = prop_oneof![4 => 0..40i64, 1 => -3_000..3_000i64, 1 => -20_000..20_000i64];
     let points = prop::collection::vec((0..3usize, second, -50..50i32, 0..3u8), 1..40);
     prop_oneof![
         12 => points.prop_map(Step::Append),
         2 => Just(Step::Checkpoint),
+        2 => Just(Step::Compact),
         1 => Just(Step::Reopen),
         1 => (-10..20i64).prop_map(Step::DeleteBefore),
     ]
@@ -44,22 +46,28 @@ impl Model {
     }
 
     fn buckets(&self, series: &SeriesKey, from: Timestamp, to: Timestamp, step_ms: i64) -> Vec<Bucket> {
-        let mut buckets: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
+        let mut buckets: BTreeMap<i64, Vec<Reading>> = BTreeMap::new();
         for r in self.readings(series, from, to) {
-            buckets.entry((r.timestamp.0 - from.0) / step_ms).or_default().push(r.value);
+            buckets.entry((r.timestamp.0 - from.0) / step_ms).or_default().push(r);
         }
-        buckets
-            .into_iter()
-            .map(|(i, values)| Bucket {
-                start: Timestamp(from.0 + i * step_ms),
-                count: values.len() as u64,
-                sum: values.iter().sum(),
-                min: values.iter().copied().fold(f64::INFINITY, f64::min),
-                max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-                first: values[0],
-                last: values[values.len() - 1],
-            })
-            .collect()
+        let bucket = |(i, readings): (i64, Vec<Reading>)| {
+            let values = readings.iter().map(|r| r.value);
+            let pairs = || readings.iter().zip(&readings[1..]);
+            let all = Aggregate {
+                count: readings.len() as u64,
+                sum: values.clone().sum(),
+                min: values.clone().fold(f64::INFINITY, f64::min),
+                max: values.fold(f64::NEG_INFINITY, f64::max),
+                first: readings[0].value,
+                last: readings[readings.len() - 1].value,
+                first_time: readings[0].timestamp,
+                last_time: readings[readings.len() - 1].timestamp,
+                integral: pairs().map(|(a, b)| a.value * (b.timestamp.0 - a.timestamp.0) as f64).sum(),
+                rise: pairs().map(|(a, b)| if b.value < a.value { b.value } else { b.value - a.value }).sum(),
+            };
+            Bucket { start: Timestamp(from.0 + i * step_ms), all }
+        };
+        buckets.into_iter().map(bucket).collect()
     }
 
     fn latest(&self) -> Vec<(SeriesKey, Reading)> {
@@ -80,7 +88,13 @@ async fn compare(history: &History, model: &Model) -> Result<(), TestCaseError> 
             let first = history.readings(&series, from, to, 5).await.unwrap();
             prop_assert_eq!(&first[..], &read[..read.len().min(5)]);
         }
-        for (from, step_ms) in [(second(-3_000), 7_000), (second(2), 1_000), (second(-4_000), 4_000_000)] {
+        for (from, step_ms) in [
+            (second(-3_000), 7_000),
+            (second(2), 1_000),
+            (second(-4_000), 4_000_000),
+            (second(-3_590), 60_000),
+            (second(-20_390), 3_600_000),
+        ] {
             let to = second(2_000);
             let read = history.buckets(&series, from, to, step_ms).await.unwrap();
             prop_assert_eq!(read, model.buckets(&series, from, to, step_ms), "{} by {}", series, step_ms);
@@ -116,6 +130,7 @@ async fn live(place: &Place, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 history.append(points).await.unwrap();
             }
             Step::Checkpoint => history.checkpoint().await.unwrap(),
+            Step::Compact => history.compact().await.unwrap(),
             Step::Reopen => {
                 history.close().await.unwrap();
                 history = place.open().await;

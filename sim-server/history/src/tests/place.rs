@@ -65,6 +65,7 @@ impl Place {
             folder: self.folder.path().join("history"),
             database_url: self.url(),
             seal_points: 16,
+            merge_points: 40,
             segment_bytes: 2_000,
             wal_budget_bytes: 16_000,
             seal_interval: Duration::from_millis(20),
