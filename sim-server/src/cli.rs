@@ -22,6 +22,11 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// Brings a copy back into an empty data folder.
     Restore(RestoreArgs),
+    /// Looks after stored telemetry, while no server runs on it.
+    History {
+        #[command(subcommand)]
+        command: HistoryCommand,
+    },
     /// Looks at scenes.
     Scene {
         #[command(subcommand)]
@@ -92,6 +97,23 @@ pub(crate) struct RestoreArgs {
     /// PostgreSQL to restore into, when the park ran on one.
     #[arg(long, env = "PARK_DATABASE")]
     pub(crate) database: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HistoryCommand {
+    /// Says what is stored, as JSON.
+    Stats(HistoryArgs),
+    /// Opens every block and names those that are damaged; fails when there is one.
+    Verify(HistoryArgs),
+    /// Merges all blocks that wait to be merged.
+    Compact(HistoryArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// The data folder of the server.
+    #[arg(long, env = "PARK_DATA", default_value = "var")]
+    pub(crate) data: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

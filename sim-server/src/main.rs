@@ -5,6 +5,7 @@ mod backup;
 mod cli;
 mod control;
 mod data_folder;
+mod history_care;
 mod live_values;
 mod scene_folder;
 mod serve;
@@ -38,6 +39,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<()> {
         }
         cli::Command::Backup(args) => runtime()?.block_on(backup::backup(&args)),
         cli::Command::Restore(args) => runtime()?.block_on(backup::restore(&args)),
+        cli::Command::History { command } => runtime()?.block_on(history_care::run(&command)),
     }
 }
 

@@ -110,7 +110,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let history = History::open(options.clone()).await?;
     figures.push(figure("history: durable bulk append", bulk(&history, seconds).await?, "points/s", 1e6));
     history.checkpoint().await?;
+    let began = Instant::now();
+    history.compact().await?;
     let stats = history.stats().await;
+    let rate = stats.points as f64 / began.elapsed().as_secs_f64();
+    figures.push(figure("history: points merged after that", rate, "points/s", None));
+    figures.push(figure("history: blocks", stats.blocks as f64, "blocks", None));
     let per_point = |bytes: u64| bytes as f64 / stats.points as f64;
     figures.push(figure("history: block bytes per point", per_point(stats.block_bytes), "bytes", 1.1));
     figures.push(figure("history: database bytes per point", per_point(stats.bytes), "bytes", 1.3));

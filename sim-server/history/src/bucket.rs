@@ -1,6 +1,10 @@
 //! Aggregates over equal steps of time.
 
-use crate::{aggregate::Aggregate, query::Sink, record};
+use crate::{
+    aggregate::{Aggregate, rise},
+    query::Sink,
+    record,
+};
 use serde::Serialize;
 use shared::{telemetry::Reading, time::Timestamp};
 use std::ops::ControlFlow;
@@ -14,6 +18,23 @@ pub struct Bucket {
 }
 
 impl Bucket {
+    /// The mean over the time of the bucket, which ends at `end`: each reading holds until the next, the last one of the bucket
+    /// `before` into this one. Without one before, time counts from the first reading.
+    pub fn time_weighted_mean(&self, before: Option<&Bucket>, end: Timestamp) -> f64 {
+        let all = &self.all;
+        let held = before.map_or(0.0, |b| b.all.last * all.first_time.since(self.start) as f64);
+        let from = if before.is_some() { self.start } else { all.first_time };
+        let lasting = end.since(all.last_time).max(0) as f64;
+        let time = end.since(from) as f64;
+        if time > 0.0 { (held + all.integral + all.last * lasting) / time } else { all.last }
+    }
+
+    /// How far a counter went on within the bucket, from its last reading in the bucket `before`; a reading below the one before
+    /// it is a counter that began again at zero.
+    pub fn delta(&self, before: Option<&Bucket>) -> f64 {
+        before.map_or(0.0, |b| rise(b.all.last, self.all.first)) + self.all.rise
+    }
+
     /// The buckets of readings in the order of time, beginning at multiples of `step_ms` since 1970.
     pub(crate) fn each(readings: &[Reading], step_ms: i64) -> Vec<Bucket> {
         readings

@@ -41,6 +41,7 @@ mod series;
 mod stats;
 mod store;
 mod varint;
+mod verify;
 mod wal;
 mod writer;
 
@@ -54,6 +55,7 @@ pub use options::HistoryOptions;
 pub use record::{InvalidReading, PointBatch};
 pub use series::{Point, SeriesId, SeriesKey};
 pub use stats::HistoryStats;
+pub use verify::{BlockFault, VerifyReport};
 pub use wal::{Damage, Disk, DiskFile, OpenReport, StdDisk, TornTail};
 
 use crate::{bucket::Buckets, core::Core, query::FirstReadings};
@@ -176,6 +178,11 @@ impl History {
             everything = false;
         }
         Ok(())
+    }
+
+    /// Opens every block and says which are not what they say. Nothing is sealed or merged meanwhile.
+    pub async fn verify(&self) -> Result<VerifyReport, HistoryError> {
+        verify::verify(&self.0.core).await
     }
 
     /// Copies the store, consistently and while it runs, into an empty or new folder. The copy opens as a store on SQLite

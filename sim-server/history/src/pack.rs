@@ -3,7 +3,7 @@
 //! ```text
 //! body   = version 1 | entries | starts | counts | first times | last times | min | max | first | last | sum | integral | rise | CRC-32C
 //! starts = in steps, from one to the next; times = from the bucket's start, ms
-//! column = 0 and one number for all, or 1 and pco
+//! column = 0 and one number for all, or 1 and pco; 2 alone where the others say it
 //! ```
 
 use crate::{
@@ -18,6 +18,9 @@ use shared::time::Timestamp;
 const VERSION: u8 = 1;
 const SAME: u8 = 0;
 const EACH: u8 = 1;
+const DERIVED: u8 = 2;
+/// What follows from other columns is left out when it differs by no more than adding in another order does.
+const ROUNDING: f64 = 1e-12;
 /// No pack holds more: a month of minutes.
 const MAX_ENTRIES: usize = 31 * 24 * 60;
 
@@ -42,13 +45,40 @@ pub(crate) fn pack(step_ms: i64, buckets: &[Bucket]) -> Result<Vec<u8>, String> 
         let column: Vec<f64> = buckets.iter().map(|b| of(&b.all)).collect();
         put_column(&mut body, &column)?;
     }
+    for (of, derive) in DERIVABLE {
+        if buckets.iter().all(|b| is_nearly(of(&b.all), derive(&b.all), scale(&b.all))) {
+            body.push(DERIVED);
+        } else {
+            let column: Vec<f64> = buckets.iter().map(|b| of(&b.all)).collect();
+            put_column(&mut body, &column)?;
+        }
+    }
     let crc = crc32c::crc32c(&body);
     body.extend_from_slice(&crc.to_le_bytes());
     Ok(body)
 }
 
-const FIGURES: [fn(&Aggregate) -> f64; 7] =
-    [|a| a.min, |a| a.max, |a| a.first, |a| a.last, |a| a.sum, |a| a.integral, |a| a.rise];
+type Figure = fn(&Aggregate) -> f64;
+
+const FIGURES: [Figure; 5] = [|a| a.min, |a| a.max, |a| a.first, |a| a.last, |a| a.sum];
+/// The integral of readings that came evenly, the rise of what never fell.
+const DERIVABLE: [(Figure, Figure); 2] = [
+    (|a| a.integral, |a| (a.sum - a.last) * interval_ms(a)),
+    (|a| a.rise, |a| if a.last >= a.first { a.last - a.first } else { f64::NAN }),
+];
+
+fn interval_ms(all: &Aggregate) -> f64 {
+    all.last_time.since(all.first_time) as f64 / (all.count.max(2) - 1) as f64
+}
+
+fn is_nearly(one: f64, other: f64, scale: f64) -> bool {
+    one == other || (one - other).abs() <= scale * ROUNDING
+}
+
+/// What figures of this size are rounded against.
+fn scale(all: &Aggregate) -> f64 {
+    all.min.abs().max(all.max.abs()) * all.count as f64 * interval_ms(all).max(1.0)
+}
 
 /// Opens a pack of buckets `step_ms` long.
 pub(crate) fn unpack(step_ms: i64, body: &[u8]) -> Result<Vec<Bucket>, String> {
@@ -74,14 +104,24 @@ pub(crate) fn unpack(step_ms: i64, body: &[u8]) -> Result<Vec<Bucket>, String> {
     for _ in FIGURES {
         figures.push(take_column::<f64>(&mut rest, entries)?);
     }
+    let mut derivable = Vec::with_capacity(DERIVABLE.len());
+    for _ in DERIVABLE {
+        derivable.push(match rest.split_first() {
+            Some((&DERIVED, after)) => {
+                rest = after;
+                None
+            }
+            _ => Some(take_column::<f64>(&mut rest, entries)?),
+        });
+    }
     let mut buckets = Vec::with_capacity(entries);
     for i in 0..entries {
         if i > 0 {
             number = number.wrapping_add(steps[i - 1]);
         }
         let start = Timestamp(number.wrapping_mul(step_ms));
-        let [min, max, first, last, sum, integral, rise] = std::array::from_fn(|f| figures[f][i]);
-        let all = Aggregate {
+        let [min, max, first, last, sum] = std::array::from_fn(|f| figures[f][i]);
+        let mut all = Aggregate {
             count: u64::try_from(counts[i]).map_err(|_| format!("{} readings", counts[i]))?,
             sum,
             min,
@@ -90,9 +130,15 @@ pub(crate) fn unpack(step_ms: i64, body: &[u8]) -> Result<Vec<Bucket>, String> {
             last,
             first_time: Timestamp(start.0.wrapping_add(first_times[i])),
             last_time: Timestamp(start.0.wrapping_add(last_times[i])),
-            integral,
-            rise,
+            integral: 0.0,
+            rise: 0.0,
         };
+        let mut derived = DERIVABLE
+            .iter()
+            .zip(&derivable)
+            .map(|((_, derive), column)| column.as_ref().map_or_else(|| derive(&all), |column| column[i]));
+        let (integral, rise) = (derived.next().unwrap_or(0.0), derived.next().unwrap_or(0.0));
+        (all.integral, all.rise) = (integral, rise);
         buckets.push(Bucket { start, all });
     }
     Ok(buckets)
@@ -168,7 +214,15 @@ mod tests {
             }).collect();
             let buckets = Bucket::each(&readings, 60_000);
             let body = pack(60_000, &buckets).unwrap();
-            prop_assert_eq!(unpack(60_000, &body).unwrap(), buckets);
+            let unpacked = unpack(60_000, &body).unwrap();
+            prop_assert_eq!(unpacked.len(), buckets.len());
+            for (unpacked, bucket) in unpacked.iter().zip(&buckets) {
+                let (mut got, wanted) = (unpacked.all, bucket.all);
+                prop_assert!((got.integral - wanted.integral).abs() <= 1e-9 * wanted.integral.abs().max(1.0));
+                prop_assert!((got.rise - wanted.rise).abs() <= 1e-9 * wanted.rise.abs().max(1.0));
+                (got.integral, got.rise) = (wanted.integral, wanted.rise);
+                prop_assert_eq!((unpacked.start, got), (bucket.start, wanted));
+            }
         }
 
         #[test]

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::{
     id::{DeviceId, MeasurementKey},
+    thing_model::MeasurementKind,
     time::{HOUR_MS, SECOND_MS, Timestamp},
 };
 use utoipa::{IntoParams, ToSchema};
@@ -31,6 +32,10 @@ pub(crate) enum Aggregate {
     Last,
     Sum,
     Count,
+    /// The mean over time: each reading holds until the next.
+    Twa,
+    /// How far a counter went on, resets seen through.
+    Delta,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -84,7 +89,7 @@ pub(crate) async fn of_device(
     Query(query): Query<HistoryQuery>,
 ) -> answer::Result<DeviceHistory> {
     let now = (app.state.clock)();
-    let (measurement, unit) = measurement_of(&app, &device_id, query.measurement.as_deref())?;
+    let (measurement, kind, unit) = measurement_of(&app, &device_id, query.measurement.as_deref())?;
     let to = query.to.map_or(now, |Time(at)| at);
     let from = query.from.map_or(Timestamp(to.0.saturating_sub(HOUR_MS)), |Time(at)| at);
     if from > to {
@@ -109,6 +114,10 @@ pub(crate) async fn of_device(
         }
         Some(step) => {
             let aggregate = query.aggregate.unwrap_or_default();
+            if matches!(aggregate, Aggregate::Delta) && kind != MeasurementKind::Counter {
+                let message = format!("delta is for counters, and {measurement} is none");
+                return Err(ApiError::field("INVALID_VALUE", "aggregate", message));
+            }
             let (points, next) = stepped(&app, &series, from, to, step, aggregate, limit).await?;
             (points, next, Some(aggregate))
         }
@@ -134,12 +143,19 @@ async fn stepped(
     let step_ms = i64::from(step_s) * SECOND_MS;
     let reach = step_ms.saturating_mul(i64::try_from(limit).unwrap_or(i64::MAX));
     let end = Timestamp(from.0.saturating_add(reach).min(to.0));
-    let buckets = app.state.history.buckets(series, from, end, step_ms).await?;
-    let points = buckets.iter().map(|bucket| (bucket.start.0, figure(bucket, aggregate))).collect();
+    // What the first step begins with is known from the one before.
+    let before = Timestamp(from.0.saturating_sub(step_ms));
+    let buckets = app.state.history.buckets(series, before, end, step_ms).await?;
+    let befores = std::iter::once(None).chain(buckets.iter().map(Some));
+    let figures = buckets.iter().zip(befores).map(|(bucket, before)| {
+        let until = Timestamp(bucket.start.0.saturating_add(step_ms)).min(end);
+        (bucket.start.0, figure(bucket, before, until, aggregate))
+    });
+    let points = figures.filter(|(start, _)| *start >= from.0).collect();
     Ok((points, (end < to).then_some(end)))
 }
 
-fn figure(bucket: &Bucket, aggregate: Aggregate) -> f64 {
+fn figure(bucket: &Bucket, before: Option<&Bucket>, until: Timestamp, aggregate: Aggregate) -> f64 {
     let all = &bucket.all;
     match aggregate {
         Aggregate::Mean => all.mean(),
@@ -149,6 +165,8 @@ fn figure(bucket: &Bucket, aggregate: Aggregate) -> f64 {
         Aggregate::Last => all.last,
         Aggregate::Sum => all.sum,
         Aggregate::Count => all.count as f64,
+        Aggregate::Twa => bucket.time_weighted_mean(before, until),
+        Aggregate::Delta => bucket.delta(before),
     }
 }
 
@@ -157,7 +175,7 @@ fn measurement_of(
     app: &App,
     device: &DeviceId,
     asked: Option<&str>,
-) -> Result<(MeasurementKey, String), ApiError> {
+) -> Result<(MeasurementKey, MeasurementKind, String), ApiError> {
     let model = app.require_device(device)?;
     let known = || model.measurements.iter().map(|m| m.key.as_str()).collect::<Vec<_>>().join(", ");
     let Some(asked) = asked else {
@@ -165,7 +183,7 @@ fn measurement_of(
         return Err(ApiError::field("MISSING_FIELD", "measurement", message));
     };
     match model.measurement(asked) {
-        Some(measurement) => Ok((measurement.key.clone(), measurement.unit.clone())),
+        Some(m) => Ok((m.key.clone(), m.kind, m.unit.clone())),
         None => {
             let shown: String = asked.chars().take(64).collect();
             let message = format!("{device} has no measurement {shown:?}; it has {}", known());

@@ -141,7 +141,31 @@ async fn the_past_is_read_in_steps_with_the_figure_asked_for() {
     assert_eq!(points("").await, (at(&[(0, 0.5), (2, 2.5), (8, 8.5)]), Value::Null));
     assert_eq!(points("&aggregate=max").await.0, at(&[(0, 1.0), (2, 3.0), (8, 9.0)]));
     assert_eq!(points("&aggregate=count").await.0, at(&[(0, 2.0), (2, 2.0), (8, 2.0)]));
+    // 1 holds for the second second; 3 until 8 comes: no step without a reading is told of.
+    assert_eq!(points("&aggregate=twa").await.0, at(&[(0, 0.5), (2, 2.5), (8, 8.5)]));
     assert_eq!(points("&limit=2").await, (at(&[(0, 0.5), (2, 2.5)]), json!(start + 4_000)));
+}
+
+#[tokio::test]
+async fn a_counter_is_told_by_how_far_it_went_on() {
+    let park = Park::open().await;
+    let (viewer, admin) = (park.token("viewer").await, park.token("admin").await);
+    let body = json!({ "deviceId": "sub-1", "model": "submeter", "name": "sub-1" });
+    assert_eq!(park.post("/api/v1/devices", &admin, body).await.status, 201);
+    let start = now().0 / 1_000 * 1_000 - 100_000;
+    // It begins again after 12.
+    for (second, kwh) in [(-1, 9.0), (0, 10.0), (1, 12.0), (2, 0.5), (3, 2.0)] {
+        park.report("sub-1", Timestamp(start + second * 1_000), json!({ "energy_import": kwh })).await;
+    }
+    let path = format!(
+        "/api/v1/devices/sub-1/history?measurement=energy_import&from={start}&to={}&step=2&aggregate=delta",
+        start + 10_000
+    );
+    let data = park.get(&path, &viewer).await.data();
+    assert_eq!(data["points"], json!([[start, 3.0], [start + 2_000, 2.0]]));
+    let gauge = path.replace("energy_import", "power");
+    let (status, code, field) = park.get(&gauge, &viewer).await.fault();
+    assert_eq!((status, code.as_str(), field.as_deref()), (400, "INVALID_VALUE", Some("aggregate")));
 }
 
 #[tokio::test]

@@ -244,6 +244,14 @@ fn scene() -> Scene {
             ],
             "events": [{ "id": "overheat", "text": text("overheating"), "severity": "major" }],
         },
+        // Of which the scene has none: tests that want one register it.
+        "submeter": {
+            "id": "submeter", "name": text("submeter"), "role": "load",
+            "measurements": [
+                measurement("power", "kW", -9999.0, 9999.0),
+                { "key": "energy_import", "name": text("energy"), "unit": "kWh", "kind": "counter" },
+            ],
+        },
         "meter": {
             "id": "meter", "name": text("meter"), "role": "grid_meter",
             "measurements": [measurement("power", "kW", -9999.0, 9999.0)],

@@ -66,10 +66,12 @@ impl PostgresStore {
             })
             .connect_lazy_with(options);
         let mut tx = pool.begin().await.map_err(failed("connecting"))?;
-        let schema = sql::catalog_schema("DOUBLE PRECISION")
-            + &sql::blocks_schema("BIGINT", "DOUBLE PRECISION", "BYTEA");
-        tx.execute(sqlx::raw_sql(AssertSqlSafe(schema))).await.map_err(failed("migrating"))?;
+        let migrate = |schema| sqlx::raw_sql(AssertSqlSafe(schema));
+        let catalog = sql::catalog_schema("DOUBLE PRECISION");
+        tx.execute(migrate(catalog)).await.map_err(failed("migrating"))?;
         on_postgres::check_format(&mut tx).await.map_err(failed("opening"))?;
+        let blocks = sql::blocks_schema("BIGINT", "DOUBLE PRECISION", "BYTEA");
+        tx.execute(migrate(blocks)).await.map_err(failed("migrating"))?;
         let epoch = on_postgres::meta(&mut tx, "epoch").await.map_err(failed("opening"))?.unwrap_or(0) + 1;
         on_postgres::put_meta(&mut tx, "epoch", epoch).await.map_err(failed("opening"))?;
         let months = on_postgres::months(&mut tx).await.map_err(failed("reading totals"))?;

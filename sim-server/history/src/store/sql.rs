@@ -196,7 +196,9 @@ macro_rules! statements {
             pub(in crate::store) async fn check_format(db: &mut Connection) -> Result<(), sqlx::Error> {
                 match meta(db, "format").await? {
                     Some(FORMAT) => Ok(()),
-                    Some(other) => Err(inconsistent(format!("format {other}, not {FORMAT}"))),
+                    Some(other) => Err(inconsistent(format!(
+                        "telemetry of format {other}, which another version of this program wrote; this one reads format {FORMAT}"
+                    ))),
                     None => put_meta(db, "format", FORMAT).await,
                 }
             }

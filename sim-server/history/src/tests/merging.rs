@@ -18,6 +18,7 @@ on_both!(
     many_small_blocks_of_a_slow_series_become_few,
     a_settled_month_is_merged_to_the_end,
     retention_cuts_what_is_merged,
+    what_is_damaged_is_named,
 );
 
 fn seconds(range: std::ops::Range<i64>) -> Vec<Reading> {
@@ -155,5 +156,24 @@ async fn retention_cuts_what_is_merged(place: &Place) {
     history.compact().await.unwrap();
     assert_eq!(all(&history, &a).await, seconds(2_001..14_000));
     assert_eq!(history.stats().await.points, 11_999);
+    history.close().await.unwrap();
+}
+
+async fn what_is_damaged_is_named(place: &Place) {
+    let (a, b, history) = (key("meter", "power"), key("meter", "energy"), open(place).await);
+    history.append(points(&a, seconds(0..9_000))).await.unwrap();
+    history.append(points(&b, seconds(0..9_000))).await.unwrap();
+    history.compact().await.unwrap();
+    let sound = history.verify().await.unwrap();
+    assert_eq!((sound.points, &sound.faults[..]), (18_000, &[][..]));
+    place
+        .execute("UPDATE history_blocks SET sum_value = 1 WHERE id = (SELECT MIN(id) FROM history_blocks)", T)
+        .await;
+    let broken = history.verify().await.unwrap();
+    let faults: Vec<_> = broken.faults.iter().map(|f| (f.block.is_some(), f.series.as_deref())).collect();
+    assert!(matches!(faults[..], [(true, Some("meter/power" | "meter/energy"))]), "{faults:?}");
+    place.execute("DELETE FROM history_blocks WHERE id = (SELECT MAX(id) FROM history_blocks)", T).await;
+    let short = history.verify().await.unwrap();
+    assert_eq!(short.faults.iter().filter(|f| f.block.is_none()).count(), 1, "{:?}", short.faults);
     history.close().await.unwrap();
 }

@@ -1,11 +1,13 @@
 //! Where a test's store lies.
 
-use crate::{History, HistoryOptions, Point, SeriesKey};
+use crate::{History, HistoryOptions, Point, SeriesKey, month::Month};
 use shared::{
     telemetry::{Quality, Reading},
     time::Timestamp,
 };
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{
+    AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions,
+};
 use std::{
     future::Future,
     path::Path,
@@ -75,6 +77,22 @@ impl Place {
 
     pub(super) async fn open(&self) -> History {
         History::open(self.options()).await.expect("the store opens")
+    }
+
+    /// Changes blocks of a month behind the store's back.
+    pub(super) async fn execute(&self, statement: &str, in_month: i64) {
+        match self.url() {
+            Some(url) => {
+                let mut db = PgConnection::connect(&url).await.unwrap();
+                db.execute(AssertSqlSafe(statement.to_owned())).await.unwrap();
+            }
+            None => {
+                let file = format!("history-{}.db", Month::of(Timestamp(in_month)));
+                let options = SqliteConnectOptions::new().filename(self.options().folder.join(file));
+                let mut db = SqliteConnection::connect_with(&options).await.unwrap();
+                db.execute(AssertSqlSafe(statement.to_owned())).await.unwrap();
+            }
+        }
     }
 
     pub(super) async fn remove(self) {
