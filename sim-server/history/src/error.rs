@@ -38,6 +38,9 @@ pub enum HistoryError {
     InUse { folder: PathBuf, holder: String },
     #[error("{what} in {place}: {source}")]
     Database { what: &'static str, place: String, source: sqlx::Error },
+    /// Another version of this program wrote it.
+    #[error("the telemetry in {place} is of format {found}; this version reads formats up to {ours}")]
+    UnknownFormat { place: String, found: i64, ours: i64 },
     #[error("block {block} of series {series} is damaged: {reason}")]
     DamagedBlock { block: i64, series: u32, reason: String },
     #[error("the telemetry store contradicts itself: {0}")]

@@ -15,6 +15,7 @@
 mod postgres;
 mod sql;
 mod sqlite;
+mod upgrade;
 
 pub(crate) use postgres::PostgresStore;
 pub(crate) use sqlite::SqliteStore;

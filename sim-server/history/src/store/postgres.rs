@@ -6,6 +6,7 @@
 use super::{
     Batch, MonthTotals, Replacement, Row, Stored, Wanted,
     sql::{self, on_postgres},
+    upgrade::{self, FORMAT, Format},
 };
 use crate::{
     block::Block,
@@ -69,9 +70,19 @@ impl PostgresStore {
         let migrate = |schema| sqlx::raw_sql(AssertSqlSafe(schema));
         let catalog = sql::catalog_schema("DOUBLE PRECISION");
         tx.execute(migrate(catalog)).await.map_err(failed("migrating"))?;
-        on_postgres::check_format(&mut tx).await.map_err(failed("opening"))?;
         let blocks = sql::blocks_schema("BIGINT", "DOUBLE PRECISION", "BYTEA");
-        tx.execute(migrate(blocks)).await.map_err(failed("migrating"))?;
+        let found = on_postgres::meta(&mut tx, "format").await.map_err(failed("opening"))?;
+        match Format::of(found, &place)? {
+            Format::Ours => {}
+            Format::New => {
+                tx.execute(migrate(blocks)).await.map_err(failed("migrating"))?;
+            }
+            Format::One => {
+                upgrade::postgres_from_1(&mut tx, blocks).await.map_err(failed("upgrading from format 1"))?;
+                tracing::info!(place, "upgraded telemetry from format 1 to 2");
+            }
+        }
+        on_postgres::put_meta(&mut tx, "format", FORMAT).await.map_err(failed("migrating"))?;
         let epoch = on_postgres::meta(&mut tx, "epoch").await.map_err(failed("opening"))?.unwrap_or(0) + 1;
         on_postgres::put_meta(&mut tx, "epoch", epoch).await.map_err(failed("opening"))?;
         let months = on_postgres::months(&mut tx).await.map_err(failed("reading totals"))?;

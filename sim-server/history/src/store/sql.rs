@@ -15,9 +15,6 @@ use shared::{
     time::Timestamp,
 };
 
-/// The store's format; another number means another program wrote it.
-pub(super) const FORMAT: i64 = 2;
-
 /// Names, states and marks. `blob` and `real` are what the database calls bytes and doubles.
 pub(super) fn catalog_schema(real: &str) -> String {
     format!(
@@ -190,17 +187,6 @@ macro_rules! statements {
                 .execute(db)
                 .await?;
                 Ok(())
-            }
-
-            /// The format of what is there; a new catalog gets ours.
-            pub(in crate::store) async fn check_format(db: &mut Connection) -> Result<(), sqlx::Error> {
-                match meta(db, "format").await? {
-                    Some(FORMAT) => Ok(()),
-                    Some(other) => Err(inconsistent(format!(
-                        "telemetry of format {other}, which another version of this program wrote; this one reads format {FORMAT}"
-                    ))),
-                    None => put_meta(db, "format", FORMAT).await,
-                }
             }
 
             pub(in crate::store) async fn names(

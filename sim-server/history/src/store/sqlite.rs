@@ -5,6 +5,7 @@
 use super::{
     Batch, MonthTotals, Replacement, Row, Stored, Wanted,
     sql::{self, on_sqlite},
+    upgrade::{self, FORMAT, Format},
 };
 use crate::{
     block::Block,
@@ -113,15 +114,22 @@ impl SqliteStore {
         let catalog = File::open(folder, CATALOG.to_owned());
         let mut db = catalog.connection().await?;
         migrate(&mut db, sql::catalog_schema("REAL")).await.map_err(catalog.at("migrating"))?;
-        on_sqlite::check_format(&mut db).await.map_err(catalog.at("opening"))?;
-        drop(db);
+        let found = on_sqlite::meta(&mut db, "format").await.map_err(catalog.at("opening"))?;
+        let format = Format::of(found, catalog.path.display())?;
         let store = SqliteStore { folder: folder.to_owned(), catalog, months: RwLock::default() };
         for entry in fs::read_dir(folder).map_err(io_at("listing", folder))? {
             let name = entry.map_err(io_at("listing", folder))?.file_name();
             if let Some(month) = name.to_str().and_then(month_of_file) {
+                if format == Format::One {
+                    upgrade_month(&File::open(folder, month_file(month))).await?;
+                }
                 store.open_month(month).await?;
             }
         }
+        if format != Format::Ours {
+            on_sqlite::put_meta(&mut db, "format", FORMAT).await.map_err(store.catalog.at("migrating"))?;
+        }
+        drop(db);
         sync_folder(folder).map_err(io_at("syncing", folder))?;
         Ok(store)
     }
@@ -129,9 +137,7 @@ impl SqliteStore {
     async fn open_month(&self, month: Month) -> Result<Arc<MonthFile>, HistoryError> {
         let file = File::open(&self.folder, month_file(month));
         let mut db = file.connection().await?;
-        migrate(&mut db, sql::blocks_schema("INTEGER", "REAL", "BLOB"))
-            .await
-            .map_err(file.at("migrating"))?;
+        migrate(&mut db, blocks_schema()).await.map_err(file.at("migrating"))?;
         let totals = on_sqlite::months(&mut db).await.map_err(file.at("reading totals"))?;
         let totals = totals.into_iter().find(|(m, _)| *m == month).map(|(_, t)| t).unwrap_or_default();
         drop(db);
@@ -368,6 +374,25 @@ impl SqliteStore {
     pub(crate) async fn copy_catalog(&self, folder: &Path) -> Result<(), HistoryError> {
         copy(&self.catalog, folder).await
     }
+}
+
+fn blocks_schema() -> String {
+    sql::blocks_schema("INTEGER", "REAL", "BLOB")
+}
+
+/// Takes a month's file from format 1 to 2, unless that was done before a crash.
+async fn upgrade_month(file: &File) -> Result<(), HistoryError> {
+    let failed = || file.at("upgrading from format 1");
+    let mut tx = file.begin().await?;
+    let columns = "SELECT COUNT(*) FROM pragma_table_info('history_blocks') WHERE name = 'qualities'";
+    let of_format_1: i64 = sqlx::query_scalar(columns).fetch_one(&mut *tx).await.map_err(failed())?;
+    if of_format_1 > 0 {
+        upgrade::sqlite_from_1(&mut tx, blocks_schema()).await.map_err(failed())?;
+        tracing::info!(file = %file.path.display(), "upgraded telemetry from format 1 to 2");
+    }
+    tx.commit().await.map_err(failed())?;
+    file.pool.close().await;
+    Ok(())
 }
 
 async fn migrate(db: &mut SqliteConnection, schema: String) -> Result<(), sqlx::Error> {

@@ -5,3 +5,4 @@ mod disks;
 mod merging;
 mod model;
 mod place;
+mod upgrading;

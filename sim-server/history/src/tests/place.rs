@@ -80,17 +80,26 @@ impl Place {
     }
 
     /// Changes blocks of a month behind the store's back.
-    pub(super) async fn execute(&self, statement: &str, in_month: i64) {
+    pub(super) async fn execute(&self, statements: &str, in_month: i64) {
+        self.execute_in(&format!("history-{}.db", Month::of(Timestamp(in_month))), statements).await;
+    }
+
+    /// Changes names, states and marks behind the store's back.
+    pub(super) async fn execute_in_catalog(&self, statements: &str) {
+        self.execute_in("history.db", statements).await;
+    }
+
+    async fn execute_in(&self, file: &str, statements: &str) {
+        let statements = sqlx::raw_sql(AssertSqlSafe(statements.to_owned()));
         match self.url() {
             Some(url) => {
                 let mut db = PgConnection::connect(&url).await.unwrap();
-                db.execute(AssertSqlSafe(statement.to_owned())).await.unwrap();
+                db.execute(statements).await.unwrap();
             }
             None => {
-                let file = format!("history-{}.db", Month::of(Timestamp(in_month)));
                 let options = SqliteConnectOptions::new().filename(self.options().folder.join(file));
                 let mut db = SqliteConnection::connect_with(&options).await.unwrap();
-                db.execute(AssertSqlSafe(statement.to_owned())).await.unwrap();
+                db.execute(statements).await.unwrap();
             }
         }
     }

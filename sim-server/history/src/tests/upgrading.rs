@@ -1,0 +1,67 @@
+//! Stores that an older version of this program wrote.
+
+use super::place::{Place, all, key, on_both, points, reading};
+use crate::{History, HistoryError};
+use shared::time::Timestamp;
+
+on_both!(what_format_1_held_is_still_there, a_format_to_come_is_refused_and_left_alone);
+
+/// Days before the turn of a month, so that there are two files.
+const T: i64 = 1_751_000_000_000;
+const DAY: i64 = 86_400_000;
+
+/// Makes tables of the current format into what format 1 had.
+const BACK_TO_FORMAT_1: &str = "
+    DROP INDEX history_blocks_loose;
+    ALTER TABLE history_blocks DROP COLUMN integral;
+    ALTER TABLE history_blocks DROP COLUMN rise;
+    ALTER TABLE history_blocks DROP COLUMN merged;
+    ALTER TABLE history_blocks DROP COLUMN minutes;
+    ALTER TABLE history_blocks ADD COLUMN qualities BIGINT NOT NULL DEFAULT 1;";
+
+async fn set_format(place: &Place, format: i64) {
+    place
+        .execute_in_catalog(&format!("UPDATE history_meta SET value = {format} WHERE name = 'format'"))
+        .await;
+}
+
+async fn what_format_1_held_is_still_there(place: &Place) {
+    let (a, b) = (key("meter", "energy"), key("meter", "power"));
+    let days: Vec<_> = (0..1_400).map(|i| reading(T + i * DAY / 200, (i % 300) as f64)).collect();
+    let history = place.open().await;
+    for part in days.chunks(50) {
+        history.append(points(&a, part.iter().copied())).await.unwrap();
+        history.append(points(&b, part.iter().copied())).await.unwrap();
+    }
+    history.checkpoint().await.unwrap();
+    let asked = (Timestamp(T), Timestamp(T + 8 * DAY), DAY);
+    let buckets = history.buckets(&a, asked.0, asked.1, asked.2).await.unwrap();
+    history.close().await.unwrap();
+
+    place.execute(BACK_TO_FORMAT_1, T).await;
+    // In SQLite the next month's file stays as it is, as if an upgrade had stopped between the two.
+    set_format(place, 1).await;
+
+    for _ in 0..2 {
+        let history = place.open().await;
+        assert_eq!(all(&history, &a).await, days);
+        assert_eq!(all(&history, &b).await, days);
+        assert_eq!(history.buckets(&a, asked.0, asked.1, asked.2).await.unwrap(), buckets);
+        assert_eq!(history.stats().await.points, 2 * days.len() as u64);
+        assert_eq!(history.verify().await.unwrap().faults, []);
+        history.close().await.unwrap();
+    }
+    let history = place.open().await;
+    history.compact().await.unwrap();
+    assert_eq!(all(&history, &a).await, days);
+    assert_eq!(history.buckets(&a, asked.0, asked.1, asked.2).await.unwrap(), buckets);
+}
+
+async fn a_format_to_come_is_refused_and_left_alone(place: &Place) {
+    place.open().await.close().await.unwrap();
+    set_format(place, 99).await;
+    let error = History::open(place.options()).await.err().expect("it is refused");
+    assert!(matches!(error, HistoryError::UnknownFormat { found: 99, .. }), "{error}");
+    set_format(place, 2).await;
+    place.open().await.close().await.unwrap();
+}
