@@ -74,7 +74,8 @@ impl BlockOfFormat1 {
         let summary = Summary { id: self.id, all: known };
         let all = match block::decode(&summary, &self.body) {
             Ok(readings) => Aggregate::of_all(&readings).unwrap_or(known),
-            // It stays as it is, for whoever can mend it; `verify` and every question about it go on naming it.
+            // It stays as it is, for whoever can mend it, and whoever asks for its readings is told. What only they could say,
+            // its mean over time and its rise, reads as 0.
             Err(reason) => {
                 tracing::error!(block = self.id, series = self.series, reason, "a block is damaged");
                 known

@@ -4,7 +4,11 @@ use super::place::{Place, all, key, on_both, points, reading};
 use crate::{History, HistoryError};
 use shared::time::Timestamp;
 
-on_both!(what_format_1_held_is_still_there, a_format_to_come_is_refused_and_left_alone);
+on_both!(
+    what_format_1_held_is_still_there,
+    a_damaged_block_of_format_1_stays_and_is_named,
+    a_format_to_come_is_refused_and_left_alone,
+);
 
 /// Days before the turn of a month, so that there are two files.
 const T: i64 = 1_751_000_000_000;
@@ -55,6 +59,27 @@ async fn what_format_1_held_is_still_there(place: &Place) {
     history.compact().await.unwrap();
     assert_eq!(all(&history, &a).await, days);
     assert_eq!(history.buckets(&a, asked.0, asked.1, asked.2).await.unwrap(), buckets);
+}
+
+async fn a_damaged_block_of_format_1_stays_and_is_named(place: &Place) {
+    let (a, b) = (key("meter", "energy"), key("meter", "power"));
+    let readings: Vec<_> = (0..10).map(|i| reading(T + i * 1_000, i as f64)).collect();
+    let history = place.open().await;
+    history.append(points(&a, readings.clone())).await.unwrap();
+    history.append(points(&b, readings.clone())).await.unwrap();
+    history.checkpoint().await.unwrap();
+    history.close().await.unwrap();
+    place.execute(BACK_TO_FORMAT_1, T).await;
+    let damage = "UPDATE history_blocks SET body = substr(body, 1, length(body) - 1) WHERE series = 0";
+    place.execute(damage, T).await;
+    set_format(place, 1).await;
+
+    let history = place.open().await;
+    assert_eq!(all(&history, &b).await, readings);
+    let error = history.readings(&a, Timestamp(T), Timestamp(T + DAY), usize::MAX).await.unwrap_err();
+    assert!(matches!(error, HistoryError::DamagedBlock { series: 0, .. }), "{error}");
+    let faults = history.verify().await.unwrap().faults;
+    assert_eq!(faults.iter().map(|f| f.series.as_deref()).collect::<Vec<_>>(), [Some("meter/energy")]);
 }
 
 async fn a_format_to_come_is_refused_and_left_alone(place: &Place) {
