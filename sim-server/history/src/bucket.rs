@@ -2,12 +2,13 @@
 
 use crate::{
     aggregate::{Aggregate, rise},
+    error::HistoryError,
     query::Sink,
     record,
 };
 use serde::Serialize;
 use shared::{telemetry::Reading, time::Timestamp};
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, sync::Arc};
 
 /// What a series did in `[start, start + step)`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -47,41 +48,105 @@ impl Bucket {
     }
 }
 
-/// Gathers readings, in the order of time, into buckets aligned to `from`.
-pub(crate) struct Buckets {
-    pub from: Timestamp,
-    pub step_ms: i64,
-    pub buckets: Vec<Bucket>,
+/// The stretches of time that readings are gathered in: one begins where the last one ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Steps {
+    from: Timestamp,
+    to: Timestamp,
+    kind: Kind,
 }
 
-impl Buckets {
-    /// None when the step is not positive, or longer than the calendar.
-    pub(crate) fn aligned(from: Timestamp, step_ms: i64) -> Option<Buckets> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    Even {
+        step_ms: i64,
+    },
+    /// Where each begins, the first at `from`, and the end.
+    Between(Arc<[Timestamp]>),
+}
+
+impl Steps {
+    /// Steps of `step_ms` from `from` on; the last one ends at `to`.
+    pub fn even(from: Timestamp, to: Timestamp, step_ms: i64) -> Result<Steps, HistoryError> {
         if !(1..=record::END_OF_TIME_MS).contains(&step_ms) {
-            return None;
+            return Err(HistoryError::BadRequest(format!("a step of {step_ms} ms is no step")));
         }
         // There is nothing before 1970; beginning there with the same alignment keeps what follows within range.
         let skipped = (-i128::from(from.0)).max(0) / i128::from(step_ms) * i128::from(step_ms);
         let from = Timestamp((i128::from(from.0) + skipped) as i64);
-        Some(Buckets { from, step_ms, buckets: Vec::new() })
+        Ok(Steps { from, to, kind: Kind::Even { step_ms } })
     }
 
-    fn start_of(&self, t: Timestamp) -> Timestamp {
-        Timestamp(t.0 - t.since(self.from) % self.step_ms)
+    /// Steps from each of these instants to the next, such as the midnights of a time zone.
+    pub fn between(edges: impl Into<Arc<[Timestamp]>>) -> Result<Steps, HistoryError> {
+        let edges = edges.into();
+        let (Some((from, to)), true) = (edges.first().zip(edges.last()), edges.is_sorted_by(|a, b| a < b))
+        else {
+            return Err(HistoryError::BadRequest(
+                "steps must have a beginning, and one after the other".to_owned(),
+            ));
+        };
+        Ok(Steps { from: *from, to: *to, kind: Kind::Between(edges) })
+    }
+
+    pub(crate) fn from(&self) -> Timestamp {
+        self.from
+    }
+
+    pub(crate) fn to(&self) -> Timestamp {
+        self.to
+    }
+
+    /// Where the step begins that holds `t`, an instant from `from` on.
+    pub(crate) fn start_of(&self, t: Timestamp) -> Timestamp {
+        match &self.kind {
+            Kind::Even { step_ms } => Timestamp(t.0 - t.since(self.from) % step_ms),
+            Kind::Between(edges) => edges[edges.partition_point(|edge| *edge <= t).saturating_sub(1)],
+        }
+    }
+
+    /// The length of the shortest.
+    pub(crate) fn shortest_ms(&self) -> i64 {
+        match &self.kind {
+            Kind::Even { step_ms } => *step_ms,
+            Kind::Between(edges) => edges.windows(2).map(|w| w[1].since(w[0])).min().unwrap_or(i64::MAX),
+        }
+    }
+
+    /// Whether each begins at a multiple of `unit_ms` since 1970.
+    pub(crate) fn are_whole(&self, unit_ms: i64) -> bool {
+        let whole = |t: Timestamp| t.0.rem_euclid(unit_ms) == 0;
+        match &self.kind {
+            Kind::Even { step_ms } => whole(self.from) && step_ms % unit_ms == 0,
+            Kind::Between(edges) => edges.iter().rev().skip(1).all(|edge| whole(*edge)),
+        }
+    }
+}
+
+/// Gathers readings, in the order of time, into buckets.
+#[derive(Debug)]
+pub(crate) struct Buckets {
+    pub steps: Steps,
+    pub buckets: Vec<Bucket>,
+}
+
+impl Buckets {
+    pub(crate) fn of(steps: Steps) -> Buckets {
+        Buckets { steps, buckets: Vec::new() }
     }
 }
 
 impl Sink for Buckets {
     fn takes(&self, first: Timestamp, last: Timestamp) -> bool {
-        self.start_of(first) == self.start_of(last)
+        self.steps.start_of(first) == self.steps.start_of(last)
     }
 
     fn step_ms(&self) -> Option<i64> {
-        Some(self.step_ms)
+        Some(self.steps.shortest_ms())
     }
 
     fn aggregate(&mut self, part: &Aggregate) -> ControlFlow<()> {
-        let start = self.start_of(part.first_time);
+        let start = self.steps.start_of(part.first_time);
         match self.buckets.last_mut() {
             Some(bucket) if bucket.start == start => bucket.all.join(part),
             _ => self.buckets.push(Bucket { start, all: *part }),

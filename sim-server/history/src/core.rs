@@ -3,6 +3,7 @@
 use crate::{
     error::HistoryError,
     head::Heads,
+    loose::LooseBlocks,
     options::HistoryOptions,
     seal::Sealer,
     series::Registry,
@@ -27,6 +28,8 @@ pub(crate) struct Core {
     pub heads: RwLock<Heads>,
     pub queue: Queue,
     pub store: Store,
+    /// What waits to be merged. Changed by who holds `sealer`, after the store.
+    pub loose: RwLock<LooseBlocks>,
     pub log: Mutex<LogView>,
     /// Whoever changes what is in blocks holds this: sealing, deletion, the consistent part of a backup.
     pub sealer: tokio::sync::Mutex<Sealer>,

@@ -27,7 +27,11 @@ mod bucket;
 mod core;
 mod error;
 mod head;
+mod hours;
+mod long_steps;
+mod loose;
 mod maintain;
+mod many;
 mod merge;
 mod month;
 mod numbers;
@@ -49,7 +53,7 @@ mod writer;
 mod tests;
 
 pub use aggregate::Aggregate;
-pub use bucket::Bucket;
+pub use bucket::{Bucket, Steps};
 pub use error::{AppendError, HistoryError};
 pub use options::HistoryOptions;
 pub use record::{InvalidReading, PointBatch};
@@ -58,7 +62,7 @@ pub use stats::HistoryStats;
 pub use verify::{BlockFault, VerifyReport};
 pub use wal::{Damage, Disk, DiskFile, OpenReport, StdDisk, TornTail};
 
-use crate::{bucket::Buckets, core::Core, query::FirstReadings};
+use crate::core::Core;
 use parking_lot::Mutex;
 use shared::{telemetry::Reading, time::Timestamp};
 use std::{
@@ -131,9 +135,8 @@ impl History {
         to: Timestamp,
         limit: usize,
     ) -> Result<Vec<Reading>, HistoryError> {
-        let mut first = FirstReadings { readings: Vec::new(), limit };
-        query::walk(&self.0.core, series, from, to, &mut first).await?;
-        Ok(first.readings)
+        let mut readings = self.readings_many(std::slice::from_ref(series), from, to, limit).await?;
+        Ok(readings.pop().unwrap_or_default())
     }
 
     /// What a series did in each step of `step_ms` from `from` on, up to `to`. Steps without a reading are left out.
@@ -144,11 +147,9 @@ impl History {
         to: Timestamp,
         step_ms: i64,
     ) -> Result<Vec<Bucket>, HistoryError> {
-        let mut buckets = Buckets::aligned(from, step_ms)
-            .ok_or_else(|| HistoryError::BadRequest(format!("a step of {step_ms} ms is no step")))?;
-        let from = buckets.from;
-        query::walk(&self.0.core, series, from, to, &mut buckets).await?;
-        Ok(buckets.buckets)
+        let steps = Steps::even(from, to, step_ms)?;
+        let mut buckets = self.buckets_many(std::slice::from_ref(series), &steps).await?;
+        Ok(buckets.pop().unwrap_or_default())
     }
 
     /// The newest reading of each series.
@@ -172,11 +173,9 @@ impl History {
     pub async fn compact(&self) -> Result<(), HistoryError> {
         let core = &self.0.core;
         core.settled().await?.seal_all(core).await?;
-        let mut everything = true;
+        core.loose.write().call_in_all();
         // The right to change blocks is given back after each step: sealing, deletions and backups get their turn.
-        while core.settled().await?.merge_due(core, everything).await? {
-            everything = false;
-        }
+        while core.settled().await?.merge_due(core, true).await? {}
         Ok(())
     }
 

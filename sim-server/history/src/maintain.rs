@@ -4,15 +4,25 @@ use crate::{
     block::Block,
     core::Core,
     error::{AppendError, HistoryError, io_at},
+    hours::{Hours, day_of, hour_of},
+    merge,
+    month::Month,
     open::{LOG_FOLDER, lock, open_store},
     options::HistoryOptions,
     query::open_block,
-    store::{Batch, SqliteStore, Store},
+    series::SeriesId,
+    store::{Batch, SqliteStore, Store, Trimmed},
     wal::{create_folder, sync_folder},
     writer::Job,
 };
 use shared::time::Timestamp;
-use std::{collections::BTreeMap, fs, io::Write, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    io::Write,
+    ops::Range,
+    path::Path,
+};
 use tokio::sync::oneshot;
 
 const BLOCKS_AT_ONCE: i64 = 2_000;
@@ -20,7 +30,7 @@ const BLOCKS_AT_ONCE: i64 = 2_000;
 /// Deletes readings before `cutoff`: whole months as a whole, then single blocks, and blocks across the cutoff are cut. Returns how
 /// many stored readings went.
 pub(crate) async fn delete_before(core: &Core, cutoff: Timestamp) -> Result<u64, HistoryError> {
-    let mut settled = core.settled().await?;
+    let _settled = core.settled().await?;
     let (answer, removed) = oneshot::channel();
     core.queue.push(Job::DeleteBefore { cutoff, answer })?;
     let mut gone = removed.await.map_err(|_| AppendError::Closed)?? as i64;
@@ -29,16 +39,36 @@ pub(crate) async fn delete_before(core: &Core, cutoff: Timestamp) -> Result<u64,
             core.store.drop_month(month).await?;
             gone += totals.points;
         } else if totals.oldest < cutoff {
-            let mut trimmed = Vec::new();
-            for block in core.store.straddling(month, cutoff).await? {
-                trimmed.push(trim(&block, cutoff)?);
-            }
+            let trimmed = trim_month(core, month, cutoff).await?;
             gone += core.store.trim(month, cutoff, &trimmed).await?;
         }
     }
-    settled.look_again(core).await?;
+    merge::look_again(core).await?;
     core.store.forget_newest_before(cutoff).await?;
     Ok(u64::try_from(gone).unwrap_or(0))
+}
+
+/// What is left of the blocks that a cutoff goes through. They are loose again: of their hours nothing is merged any more.
+async fn trim_month(core: &Core, month: Month, cutoff: Timestamp) -> Result<Trimmed, HistoryError> {
+    let mut trimmed = Trimmed { last_day: day_of(cutoff), ..Trimmed::default() };
+    let mut through: HashMap<SeriesId, i64> = HashMap::new();
+    for block in core.store.straddling(month, cutoff).await? {
+        if block.merged {
+            let last = block.summary.all.last_time;
+            trimmed.last_day = trimmed.last_day.max(day_of(last));
+            let hour = through.entry(block.series).or_insert(hour_of(cutoff));
+            *hour = hour_of(last).max(*hour);
+        }
+        trimmed.blocks.push(trim(&block, cutoff)?);
+    }
+    let days = (day_of(cutoff), trimmed.last_day);
+    for day in core.store.hours(month, None, days).await? {
+        let mut hours = Hours::default();
+        hours.add(&day)?;
+        hours.forget_through(through.get(&day.series).copied().unwrap_or(hour_of(cutoff)));
+        trimmed.hours.extend(hours.days(day.series, days)?);
+    }
+    Ok(trimmed)
 }
 
 fn trim(block: &Block, cutoff: Timestamp) -> Result<Block, HistoryError> {
@@ -79,12 +109,20 @@ pub(crate) async fn backup(core: &Core, into: &Path) -> Result<(), HistoryError>
                 after = last.summary.id;
                 target.commit(&Batch { blocks, ..Batch::default() }).await?;
             }
+            for day in core.store.months().keys().flat_map(|month| days_of(*month)) {
+                let hours = snapshot.hours(day).await?;
+                target.commit(&Batch { hours, ..Batch::default() }).await?;
+            }
             let states = std::mem::take(&mut snapshot.stored.states);
             target.commit(&Batch { states, ..Batch::default() }).await?;
             target.close().await;
         }
     }
     sync_folder(into).map_err(io_at("syncing", into))
+}
+
+fn days_of(month: Month) -> Range<i64> {
+    day_of(month.start())..day_of(month.end())
 }
 
 /// Closes the current segment and copies all of them. Nothing is sealed meanwhile, so none goes away.
@@ -146,6 +184,10 @@ async fn into_database(target: &Store, from: &Path) -> Result<(), HistoryError> 
             let Some(last) = blocks.last() else { break };
             after = last.summary.id;
             target.commit(&Batch { blocks, ..Batch::default() }).await?;
+        }
+        for day in days_of(month) {
+            let hours = source.hours(month, None, (day, day)).await?;
+            target.commit(&Batch { hours, ..Batch::default() }).await?;
         }
     }
     target.commit(&Batch { states: stored.states, ..Batch::default() }).await?;

@@ -10,122 +10,15 @@ use crate::{
     core::Core,
     error::HistoryError,
     head::{SeriesState, sort_last_written_wins},
+    hours::{Hours, day_of, hour_of, start_of_hour},
+    loose::{Loose, MANY, is_settled, is_small},
     month::Month,
     query::open_block,
     series::SeriesId,
     store::{Batch, Detail, Replacement, Row, Wanted},
 };
-use shared::{
-    telemetry::Reading,
-    time::{HOUR_MS, Timestamp},
-};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-/// So many small loose blocks (of less than half of enough) are made one, even when their hours are not over.
-const MANY: usize = 8;
-/// Readings merged in one transaction.
-const READINGS_AT_ONCE: u64 = 400_000;
-/// A month that ended this long before the newest reading is settled: what is loose in it is merged as it is.
-const SETTLED_AFTER_MS: i64 = 24 * HOUR_MS;
-
-/// A block that waits to be merged.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Loose {
-    pub id: i64,
-    pub first: Timestamp,
-    pub last: Timestamp,
-    pub count: u64,
-}
-
-impl Loose {
-    pub(crate) fn of(block: &Block) -> Loose {
-        let all = &block.summary.all;
-        Loose { id: block.summary.id, first: all.first_time, last: all.last_time, count: all.count }
-    }
-}
-
-/// The loose blocks of a store, and which series have enough of them.
-#[derive(Debug)]
-pub(crate) struct LooseBlocks {
-    /// A merged block holds at least this many readings, where its hours do.
-    enough: usize,
-    months: BTreeMap<Month, HashMap<SeriesId, Vec<Loose>>>,
-    due: BTreeSet<(Month, SeriesId)>,
-}
-
-impl LooseBlocks {
-    pub(crate) fn new(enough: usize, all: Vec<(SeriesId, Loose)>) -> LooseBlocks {
-        let mut blocks = LooseBlocks { enough, months: BTreeMap::new(), due: BTreeSet::new() };
-        for (series, loose) in all {
-            blocks.add(series, loose);
-        }
-        blocks
-    }
-
-    pub(crate) fn add(&mut self, series: SeriesId, loose: Loose) {
-        let month = Month::of(loose.first);
-        let of_series = self.months.entry(month).or_default().entry(series).or_default();
-        of_series.push(loose);
-        let small = of_series.iter().filter(|l| is_small(l.count, self.enough)).count();
-        let hours =
-            of_series.iter().map(|l| hour(l.first)).min() < of_series.iter().map(|l| hour(l.last)).max();
-        let enough = of_series.iter().map(|l| l.count).sum::<u64>() >= self.enough as u64;
-        if small >= MANY || hours && enough {
-            self.due.insert((month, series));
-        }
-    }
-
-    /// Every series that has any in a month that is settled, or (`everything`) at all.
-    fn call_in(&mut self, newest: Timestamp, everything: bool) {
-        let settled = |month: &Month| month.end().0.saturating_add(SETTLED_AFTER_MS) <= newest.0;
-        for (month, series) in self.months.iter().filter(|(month, _)| everything || settled(month)) {
-            self.due.extend(series.keys().map(|id| (*month, *id)));
-        }
-    }
-
-    /// The next series to merge, all of one month, until they hold enough readings.
-    fn next(&mut self) -> Option<(Month, Vec<SeriesId>)> {
-        let month = self.due.first()?.0;
-        let (mut series, mut readings) = (Vec::new(), 0);
-        while let Some((at, id)) = self.due.first().copied().filter(|(at, _)| *at == month) {
-            let blocks = self.months.get(&at).and_then(|m| m.get(&id)).map_or(&[][..], Vec::as_slice);
-            let count: u64 = blocks.iter().map(|l| l.count).sum();
-            if !series.is_empty() && readings + count > READINGS_AT_ONCE {
-                break;
-            }
-            readings += count;
-            series.push(id);
-            self.due.pop_first();
-        }
-        Some((month, series))
-    }
-
-    fn replace(&mut self, month: Month, series: SeriesId, removed: &[i64], added: &[Block]) {
-        let Some(of_month) = self.months.get_mut(&month) else { return };
-        let of_series = of_month.entry(series).or_default();
-        of_series.retain(|l| !removed.contains(&l.id));
-        of_series.extend(added.iter().filter(|b| !b.merged).map(Loose::of));
-        if of_series.is_empty() {
-            self.forget(month, series);
-        }
-    }
-
-    fn forget(&mut self, month: Month, series: SeriesId) {
-        let Some(of_month) = self.months.get_mut(&month) else { return };
-        of_month.remove(&series);
-        if of_month.is_empty() {
-            self.months.remove(&month);
-        }
-    }
-}
-
-fn is_small(count: u64, enough: usize) -> bool {
-    count * 2 < enough as u64
-}
-
-fn hour(t: Timestamp) -> i64 {
-    t.0.div_euclid(HOUR_MS)
-}
+use shared::telemetry::Reading;
+use std::collections::HashMap;
 
 /// Blocks that must be merged together: their hours meet.
 #[derive(Debug)]
@@ -146,7 +39,7 @@ fn groups(rows: Vec<Row>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for row in rows {
         let all = &row.summary.all;
-        let hours = (hour(all.first_time), hour(all.last_time) + 1);
+        let hours = (hour_of(all.first_time), hour_of(all.last_time) + 1);
         match groups.last_mut() {
             Some(group) if hours.0 < group.hours.1 || !row.merged && group.is_loose() => {
                 group.hours.1 = group.hours.1.max(hours.1);
@@ -167,7 +60,8 @@ struct Outcome {
 }
 
 /// Before the hour `over` no more is expected.
-fn merge(series: SeriesId, group: &Group, over: i64, enough: usize) -> Result<Option<Outcome>, HistoryError> {
+fn merge(series: SeriesId, group: &Group, over: i64, plan: Plan) -> Result<Option<Outcome>, HistoryError> {
+    let enough = plan.enough;
     let mut rows: Vec<&Row> = group.rows.iter().collect();
     rows.sort_by_key(|row| row.summary.id);
     let mut readings = Vec::new();
@@ -177,13 +71,13 @@ fn merge(series: SeriesId, group: &Group, over: i64, enough: usize) -> Result<Op
     }
     sort_last_written_wins(&mut readings);
     // What was merged stays merged.
-    let merged_to = rows.iter().filter(|r| r.merged).map(|r| hour(r.summary.all.last_time) + 1).max();
+    let merged_to = rows.iter().filter(|r| r.merged).map(|r| hour_of(r.summary.all.last_time) + 1).max();
     let over = merged_to.map_or(over, |hour| hour.max(over));
-    let complete = readings.partition_point(|r| hour(r.timestamp) < over);
+    let complete = readings.partition_point(|r| hour_of(r.timestamp) < over);
     let (complete, rest) = readings.split_at(complete);
     if merged_to.is_some() || over >= group.hours.1 || complete.len() >= enough {
         // Loose blocks of the last hour alone stay as they are.
-        let stays = |row: &&Row| !row.merged && hour(row.summary.all.first_time) >= over;
+        let stays = |row: &&Row| !row.merged && hour_of(row.summary.all.first_time) >= over;
         let kept: Vec<i64> = rows.iter().copied().filter(|r| stays(r)).map(|r| r.summary.id).collect();
         let remove: Vec<i64> = rows.iter().map(|r| r.summary.id).filter(|id| !kept.contains(id)).collect();
         if kept.is_empty() {
@@ -192,7 +86,7 @@ fn merge(series: SeriesId, group: &Group, over: i64, enough: usize) -> Result<Op
         }
         // Readings of the last hour come from blocks that stay and from blocks that go; the order of writing among them is only
         // kept by making one of all.
-        let goes_into_rest = rows.iter().any(|r| !stays(r) && hour(r.summary.all.last_time) >= over);
+        let goes_into_rest = rows.iter().any(|r| !stays(r) && hour_of(r.summary.all.last_time) >= over);
         if goes_into_rest {
             let remove = rows.iter().map(|r| r.summary.id).collect();
             return Ok(Some(Outcome {
@@ -204,7 +98,7 @@ fn merge(series: SeriesId, group: &Group, over: i64, enough: usize) -> Result<Op
         return Ok(Some(Outcome { remove, merged: pieces(complete, enough), loose: None }));
     }
     let small: Vec<&Row> = rows.into_iter().filter(|r| is_small(r.summary.all.count, enough)).collect();
-    if small.len() < MANY || readings.len() > MAX_POINTS {
+    if small.len() < plan.many || readings.len() > MAX_POINTS {
         return Ok(None);
     }
     let remove = group.rows.iter().map(|r| r.summary.id).collect();
@@ -215,7 +109,7 @@ fn merge(series: SeriesId, group: &Group, over: i64, enough: usize) -> Result<Op
 fn pieces(readings: &[Reading], enough: usize) -> Vec<Vec<Reading>> {
     let mut pieces: Vec<Vec<Reading>> = Vec::new();
     let mut open: Vec<Reading> = Vec::new();
-    for of_hour in readings.chunk_by(|a, b| hour(a.timestamp) == hour(b.timestamp)) {
+    for of_hour in readings.chunk_by(|a, b| hour_of(a.timestamp) == hour_of(b.timestamp)) {
         if open.len() >= enough || open.len() + of_hour.len() > MAX_POINTS {
             pieces.extend(Some(std::mem::take(&mut open)).filter(|piece| !piece.is_empty()));
         }
@@ -230,50 +124,54 @@ fn pieces(readings: &[Reading], enough: usize) -> Vec<Vec<Reading>> {
     pieces
 }
 
-/// Merges some of what is due, and says whether there may be more. `everything` calls in what would wait.
+/// Merges some of what is due, and says whether there may be more. `thorough` makes few blocks of what may not be merged for good
+/// yet.
 pub(crate) async fn merge_due(
     core: &Core,
-    blocks: &mut LooseBlocks,
     last_block_id: &mut i64,
-    everything: bool,
+    thorough: bool,
 ) -> Result<bool, HistoryError> {
     let newest = core.store.months().values().map(|t| t.newest).max().unwrap_or_default();
-    if everything || blocks.months.len() > 1 {
-        blocks.call_in(newest, everything);
-    }
-    let Some((month, due)) = blocks.next() else { return Ok(false) };
-    match merge_series(core, blocks, last_block_id, month, &due, newest).await {
+    let next = {
+        let mut blocks = core.loose.write();
+        blocks.call_in_settled(newest);
+        blocks.next()
+    };
+    let Some((month, due)) = next else { return Ok(false) };
+    let settled = is_settled(month, newest);
+    let plan = Plan { enough: core.options.merge_points, many: if thorough { 2 } else { MANY }, settled };
+    match merge_series(core, last_block_id, month, &due, plan).await {
         Ok(()) => Ok(true),
         Err(error) => {
             // Whatever the store did of it, what it holds now is the truth.
-            *blocks = LooseBlocks::new(blocks.enough, core.store.loose().await?);
+            look_again(core).await?;
             Err(error)
         }
     }
 }
 
+/// Looks which blocks wait to be merged.
+pub(crate) async fn look_again(core: &Core) -> Result<(), HistoryError> {
+    let loose = core.store.loose().await?;
+    core.loose.write().again(loose);
+    Ok(())
+}
+
 async fn merge_series(
     core: &Core,
-    blocks: &mut LooseBlocks,
     last_block_id: &mut i64,
     month: Month,
     due: &[SeriesId],
-    newest: Timestamp,
+    plan: Plan,
 ) -> Result<(), HistoryError> {
-    let settled = month.end().0.saturating_add(SETTLED_AFTER_MS) <= newest.0;
-    let mut work: Vec<(SeriesId, SeriesState, Vec<Group>)> = Vec::new();
+    let mut work: Vec<Work> = Vec::new();
     for series in due {
-        let Some(loose) = blocks.months.get(&month).and_then(|m| m.get(series)) else { continue };
-        let Some((first, last)) = loose.iter().map(|l| l.first).min().zip(loose.iter().map(|l| l.last).max())
-        else {
-            continue;
-        };
+        let Some((first, last)) = core.loose.read().hours(month, *series) else { continue };
         let state = core.heads.read().state(*series);
-        let hours = |t: i64| Timestamp(t * HOUR_MS);
-        let (from, to) = (hours(hour(first)), hours(hour(last) + 1));
-        let span_ms = state.span_ms;
-        let wanted = Wanted { series: *series, from, to, span_ms, detail: Detail::Summary };
-        let rows = core.store.rows(month, wanted).await?;
+        let (from, to) = (start_of_hour(first), start_of_hour(last + 1));
+        let series = &[*series];
+        let wanted = Wanted { series, from, to, span_ms: state.span_ms, detail: Detail::Summary };
+        let rows = core.store.rows(month, wanted).await?.into_iter().map(|(_, row)| row).collect();
         let mut groups = groups(rows);
         groups.retain(|g| g.rows.iter().any(|r| !r.merged));
         let ids: Vec<i64> = groups.iter().flat_map(|g| &g.rows).map(|r| r.summary.id).collect();
@@ -281,55 +179,99 @@ async fn merge_series(
         for row in groups.iter_mut().flat_map(|g| &mut g.rows) {
             row.body = bodies.remove(&row.summary.id);
         }
-        work.push((*series, state, groups));
+        work.push(Work { series: series[0], state, groups, hours: Hours::default() });
     }
-    let (first_id, enough) = (*last_block_id + 1, blocks.enough);
-    let built = tokio::task::spawn_blocking(move || build(&work, first_id, settled, enough))
+    hours_of(core, month, &mut work).await?;
+    let first_id = *last_block_id + 1;
+    let built = tokio::task::spawn_blocking(move || build(&mut work, first_id, plan))
         .await
         .map_err(|e| HistoryError::Inconsistent(format!("merging stopped: {e}")))??;
-    let Some((replacement, states, last_id)) = built else {
-        if settled {
+    let Some(Built { replacement, spans, last_id }) = built else {
+        if plan.settled {
             // There is nothing of them after all.
+            let mut blocks = core.loose.write();
             due.iter().for_each(|series| blocks.forget(month, *series));
         }
         return Ok(());
     };
     *last_block_id = last_id;
     // Readers must look far enough for the longer blocks before these are there.
-    let wider = core.heads.write().widen(&states);
+    let wider = core.heads.write().widen(&spans);
     if !wider.is_empty() {
         core.store.commit(&Batch { states: wider, ..Batch::default() }).await?;
     }
     core.store.replace(month, &replacement, last_id).await?;
-    for (series, _) in states {
-        let added: Vec<Block> = replacement.insert.iter().filter(|b| b.series == series).cloned().collect();
-        blocks.replace(month, series, &replacement.remove, &added);
+    let mut blocks = core.loose.write();
+    for (series, _) in spans {
+        let added = replacement.insert.iter().filter(|b| b.series == series && !b.merged);
+        blocks.replace(month, series, &replacement.remove, added.map(Loose::of));
     }
     Ok(())
 }
 
-type Built = (Replacement, Vec<(SeriesId, i64)>, i64);
+/// Brings the hours that are there of the days which the groups reach.
+async fn hours_of(core: &Core, month: Month, work: &mut [Work]) -> Result<(), HistoryError> {
+    let reached = || work.iter().flat_map(|w| &w.groups).map(|g| g.hours);
+    let first = reached().map(|(first, _)| first).min();
+    let Some((first, end)) = first.zip(reached().map(|(_, end)| end).max()) else { return Ok(()) };
+    let days = (first.div_euclid(24), (end - 1).div_euclid(24));
+    let series: Vec<SeriesId> = work.iter().map(|w| w.series).collect();
+    let mut of_series: HashMap<SeriesId, &mut Hours> =
+        work.iter_mut().map(|w| (w.series, &mut w.hours)).collect();
+    for day in core.store.hours(month, Some(&series), days).await? {
+        if let Some(hours) = of_series.get_mut(&day.series) {
+            hours.add(&day)?;
+        }
+    }
+    Ok(())
+}
 
-/// The replacement, how long blocks of each series are now, and the last block's number.
-fn build(
-    work: &[(SeriesId, SeriesState, Vec<Group>)],
-    first_id: i64,
-    settled: bool,
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    /// A merged block holds at least this many readings, where its hours do.
     enough: usize,
-) -> Result<Option<Built>, HistoryError> {
+    /// So many small loose blocks are made one.
+    many: usize,
+    /// Nothing more is expected of the month.
+    settled: bool,
+}
+
+/// A series' blocks to merge, and its hours on the days they reach.
+struct Work {
+    series: SeriesId,
+    state: SeriesState,
+    groups: Vec<Group>,
+    hours: Hours,
+}
+
+struct Built {
+    replacement: Replacement,
+    /// How long blocks of each series are now.
+    spans: Vec<(SeriesId, i64)>,
+    last_id: i64,
+}
+
+fn build(work: &mut [Work], first_id: i64, plan: Plan) -> Result<Option<Built>, HistoryError> {
     let mut replacement = Replacement::default();
     let mut spans = Vec::new();
-    for (series, state, groups) in work {
+    for Work { series, state, groups, hours } in work {
         let mut span = state.span_ms;
-        for group in groups {
-            let newest = state.newest.map_or(group.hours.1 - 1, |r| hour(r.timestamp));
-            let over = if settled { i64::MAX } else { newest };
-            let Some(outcome) = merge(*series, group, over, enough)? else { continue };
+        let mut days: Option<(i64, i64)> = None;
+        for group in &*groups {
+            let newest = state.newest.map_or(group.hours.1 - 1, |r| hour_of(r.timestamp));
+            let over = if plan.settled { i64::MAX } else { newest };
+            let Some(outcome) = merge(*series, group, over, plan)? else { continue };
             for row in group.rows.iter().filter(|r| outcome.remove.contains(&r.summary.id)) {
                 replacement.removed_points += row.summary.all.count as i64;
                 replacement.removed_bytes += row.body.as_ref().map_or(0, Vec::len) as i64;
             }
             replacement.remove.extend(&outcome.remove);
+            let merged = outcome.merged.concat();
+            if let Some((first, last)) = merged.first().zip(merged.last()) {
+                hours.put(&merged);
+                let (first, last) = (day_of(first.timestamp), day_of(last.timestamp));
+                days = Some(days.map_or((first, last), |(from, to)| (from.min(first), to.max(last))));
+            }
             let merged = outcome.merged.iter().map(|readings| (true, readings));
             let loose = outcome.loose.iter().map(|readings| (false, readings));
             for (merged, readings) in merged.chain(loose) {
@@ -341,17 +283,23 @@ fn build(
                 replacement.insert.push(block);
             }
         }
+        if let Some(days) = days {
+            replacement.hours.extend(hours.days(*series, days)?);
+        }
         spans.push((*series, span));
     }
     let last_id = first_id + replacement.insert.len() as i64 - 1;
-    Ok((!replacement.remove.is_empty()).then_some((replacement, spans, last_id)))
+    Ok((!replacement.remove.is_empty()).then_some(Built { replacement, spans, last_id }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use shared::telemetry::Quality;
+    use shared::{
+        telemetry::Quality,
+        time::{HOUR_MS, Timestamp},
+    };
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
@@ -374,8 +322,8 @@ mod tests {
             prop_assert_eq!(&pieces.concat(), &readings);
             for pair in pieces.windows(2) {
                 let (before, after) = (&pair[0], &pair[1]);
-                let cut_within = hour(before[before.len() - 1].timestamp) == hour(after[0].timestamp);
-                let lone = |piece: &[Reading]| hour(piece[0].timestamp) == hour(piece[piece.len() - 1].timestamp);
+                let cut_within = hour_of(before[before.len() - 1].timestamp) == hour_of(after[0].timestamp);
+                let lone = |piece: &[Reading]| hour_of(piece[0].timestamp) == hour_of(piece[piece.len() - 1].timestamp);
                 prop_assert!(!cut_within || lone(before) && lone(after));
                 prop_assert!(before.len() <= MAX_POINTS);
             }

@@ -5,7 +5,7 @@ use crate::{
     core::{Core, LogView},
     error::{HistoryError, io_at},
     head::{Heads, SeriesState},
-    merge::LooseBlocks,
+    loose::LooseBlocks,
     options::HistoryOptions,
     record::Record,
     seal::{self, Sealer},
@@ -101,7 +101,7 @@ pub(crate) async fn open_on(
     let changed = seal::account(&mut states, &stored.unaccounted)?;
     if !changed.is_empty() {
         let states = changed.into_iter().map(|id| (id, states[id.index()])).collect();
-        store.commit(&Batch { blocks: Vec::new(), names: Vec::new(), states }).await?;
+        store.commit(&Batch { states, ..Batch::default() }).await?;
     }
     let last_sealed = states.iter().map(|s| s.sealed_through).max().unwrap_or(0);
     let heads = Heads::new(options.seal_points, states);
@@ -145,7 +145,8 @@ pub(crate) async fn open_on(
         heads: RwLock::new(heads),
         queue: Queue::default(),
         store,
-        sealer: tokio::sync::Mutex::new(Sealer::new(stored_names, stored.last_block_id, loose)),
+        loose: RwLock::new(loose),
+        sealer: tokio::sync::Mutex::new(Sealer::new(stored_names, stored.last_block_id)),
         wake_sealer: tokio::sync::Notify::new(),
         seal_fault: Mutex::new(None),
         report,

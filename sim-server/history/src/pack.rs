@@ -3,7 +3,8 @@
 //! ```text
 //! body   = version 1 | entries | starts | counts | first times | last times | min | max | first | last | sum | integral | rise | CRC-32C
 //! starts = in steps, from one to the next; times = from the bucket's start, ms
-//! column = 0 and one number for all, or 1 and pco; 2 alone where the others say it
+//! column = 0 and one number for all, or 1 and pco; 2 alone where the others say it; short ones 3, decimal places and the steps
+//!          from one to the next in those, or 4 and the numbers as they are
 //! ```
 
 use crate::{
@@ -19,6 +20,14 @@ const VERSION: u8 = 1;
 const SAME: u8 = 0;
 const EACH: u8 = 1;
 const DERIVED: u8 = 2;
+const DECIMAL: u8 = 3;
+const PLAIN: u8 = 4;
+/// Opening a column of pco takes as long as opening many numbers: not worth it for so few.
+const SHORT: usize = 64;
+/// Meters round to so many places at most.
+const PLACES: u8 = 3;
+/// Integers below this are exact as doubles.
+const EXACT: f64 = 9_007_199_254_740_992.0;
 /// What follows from other columns is left out when it differs by no more than adding in another order does.
 const ROUNDING: f64 = 1e-12;
 /// No pack holds more: a month of minutes.
@@ -148,6 +157,9 @@ pub(crate) fn unpack(step_ms: i64, body: &[u8]) -> Result<Vec<Bucket>, String> {
 trait Eight: Number + Default {
     fn bytes(self) -> [u8; 8];
     fn of_bytes(bytes: [u8; 8]) -> Self;
+    /// The integer of so many decimal places that is exactly this number.
+    fn in_places(self, places: u8) -> Option<i64>;
+    fn of_places(integer: i64, places: u8) -> Self;
 }
 
 impl Eight for i64 {
@@ -156,6 +168,12 @@ impl Eight for i64 {
     }
     fn of_bytes(bytes: [u8; 8]) -> Self {
         i64::from_le_bytes(bytes)
+    }
+    fn in_places(self, places: u8) -> Option<i64> {
+        (places == 0).then_some(self)
+    }
+    fn of_places(integer: i64, _: u8) -> Self {
+        integer
     }
 }
 
@@ -166,6 +184,15 @@ impl Eight for f64 {
     fn of_bytes(bytes: [u8; 8]) -> Self {
         f64::from_le_bytes(bytes)
     }
+    fn in_places(self, places: u8) -> Option<i64> {
+        let integer = (self * 10f64.powi(i32::from(places))).round();
+        let exact =
+            integer.abs() < EXACT && f64::of_places(integer as i64, places).to_bits() == self.to_bits();
+        exact.then_some(integer as i64)
+    }
+    fn of_places(integer: i64, places: u8) -> Self {
+        integer as f64 / 10f64.powi(i32::from(places))
+    }
 }
 
 fn put_column<T: Eight>(out: &mut Vec<u8>, column: &[T]) -> Result<(), String> {
@@ -174,9 +201,29 @@ fn put_column<T: Eight>(out: &mut Vec<u8>, column: &[T]) -> Result<(), String> {
         out.push(SAME);
         out.extend_from_slice(&first.bytes());
         Ok(())
+    } else if column.len() <= SHORT {
+        put_short(out, column);
+        Ok(())
     } else {
         out.push(EACH);
         put_sized(out, |out| compress(column, out))
+    }
+}
+
+fn put_short<T: Eight>(out: &mut Vec<u8>, column: &[T]) {
+    let in_places = |places| column.iter().map(|v| v.in_places(places)).collect::<Option<Vec<i64>>>();
+    match (0..=PLACES).find_map(|places| Some((places, in_places(places)?))) {
+        Some((places, integers)) => {
+            out.extend_from_slice(&[DECIMAL, places]);
+            let mut before = 0i64;
+            for integer in integers {
+                varint::put_signed(out, integer.wrapping_sub(std::mem::replace(&mut before, integer)));
+            }
+        }
+        None => {
+            out.push(PLAIN);
+            column.iter().for_each(|v| out.extend_from_slice(&v.bytes()));
+        }
     }
 }
 
@@ -191,6 +238,22 @@ fn take_column<T: Eight>(bytes: &mut &[u8], count: usize) -> Result<Vec<T>, Stri
             Ok(vec![T::of_bytes(*value); count])
         }
         EACH => decompress(take_sized(bytes).ok_or_else(short)?, count),
+        DECIMAL => {
+            let (&places, rest) = bytes.split_first().ok_or_else(short)?;
+            *bytes = rest;
+            let mut integer = 0i64;
+            let mut next = || {
+                integer = integer.wrapping_add(varint::take_signed(bytes).ok_or_else(short)?);
+                Ok(T::of_places(integer, places))
+            };
+            (0..count).map(|_| next()).collect()
+        }
+        PLAIN => {
+            let (numbers, rest) = bytes.split_at_checked(count * 8).ok_or_else(short)?;
+            *bytes = rest;
+            let (numbers, _) = numbers.as_chunks::<8>();
+            Ok(numbers.iter().map(|eight| T::of_bytes(*eight)).collect())
+        }
         other => Err(format!("a column of unknown kind {other}")),
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     head::sort_last_written_wins,
     month::Month,
     pack,
-    series::{SeriesId, SeriesKey},
+    series::SeriesId,
     store::{Detail, Row, Wanted},
 };
 use shared::{telemetry::Reading, time::Timestamp};
@@ -85,65 +85,88 @@ pub(crate) fn open_block(
     })
 }
 
-/// Hands the sink a series' readings in `[from, to)`.
-pub(crate) async fn walk(
+/// Hands each sink its series' readings in `[from, to)`. Blocks of many series are found by one statement.
+pub(crate) async fn walk_many<S: Sink>(
     core: &Core,
-    series: &SeriesKey,
     from: Timestamp,
     to: Timestamp,
-    sink: &mut dyn Sink,
+    sinks: &mut [(SeriesId, S)],
 ) -> Result<(), HistoryError> {
     if core.is_closed() {
         return Err(HistoryError::Closed);
     }
-    let Some(series) = core.registry.find(series).filter(|_| from < to) else { return Ok(()) };
+    if from >= to {
+        return Ok(());
+    }
     // Memory before blocks: what is sealed in between is seen twice, never missed.
-    let (memory, span_ms) = core.heads.read().snapshot(series, from, to);
-    let mut walk = Walk { core, series, from, to, memory: &memory, sink };
-    let months: Vec<Month> = core
-        .store
-        .months()
-        .into_iter()
-        .filter(|(_, totals)| totals.oldest < to && totals.newest >= from)
-        .map(|(month, _)| month)
+    let memories: Vec<(Vec<Reading>, i64)> = {
+        let heads = core.heads.read();
+        sinks.iter().map(|(series, _)| heads.snapshot(*series, from, to)).collect()
+    };
+    let span_ms = memories.iter().map(|(_, span)| *span).max().unwrap_or(0);
+    let mut walks: Vec<Walk<'_, S>> = sinks
+        .iter_mut()
+        .zip(&memories)
+        .map(|((series, sink), (memory, _))| Walk {
+            core,
+            series: *series,
+            from,
+            to,
+            span_ms,
+            memory,
+            sink,
+            done: false,
+        })
         .collect();
-    for month in months {
-        if walk.month(month, span_ms).await?.is_break() {
-            return Ok(());
+    let months = core.store.months();
+    let months = months.iter().filter(|(_, totals)| totals.oldest < to && totals.newest >= from);
+    for (month, _) in months {
+        let open: Vec<SeriesId> = walks.iter().filter(|w| !w.done).map(|w| w.series).collect();
+        let Some(first) = walks.iter().find(|w| !w.done) else { break };
+        let mut rows: HashMap<SeriesId, Vec<Row>> = HashMap::with_capacity(open.len());
+        for (series, row) in first.rows(*month, &open).await? {
+            rows.entry(series).or_default().push(row);
+        }
+        for walk in walks.iter_mut().filter(|w| !w.done) {
+            let rows = rows.remove(&walk.series).unwrap_or_default();
+            walk.done = walk.month(*month, rows).await?.is_break();
         }
     }
-    let _ = walk.memory_before(None);
+    for walk in walks.iter_mut().filter(|w| !w.done) {
+        let _ = walk.memory_before(None);
+    }
     Ok(())
 }
 
-struct Walk<'a> {
+struct Walk<'a, S> {
     core: &'a Core,
     series: SeriesId,
     from: Timestamp,
     to: Timestamp,
+    span_ms: i64,
     /// What is left of the readings in memory.
     memory: &'a [Reading],
-    sink: &'a mut dyn Sink,
+    sink: &'a mut S,
+    done: bool,
 }
 
-impl Walk<'_> {
-    async fn month(&mut self, month: Month, span_ms: i64) -> Result<ControlFlow<()>, HistoryError> {
+impl<S: Sink> Walk<'_, S> {
+    async fn month(&mut self, month: Month, mut rows: Vec<Row>) -> Result<ControlFlow<()>, HistoryError> {
         loop {
-            match self.month_once(month, span_ms).await? {
+            match self.month_once(month, rows).await? {
                 Some(done) => return Ok(done),
                 // A block went while it was read: its readings lie in others now.
-                None => continue,
+                None => {
+                    let again = self.rows(month, &[self.series]).await?;
+                    rows = again.into_iter().map(|(_, row)| row).collect();
+                }
             }
         }
     }
 
-    /// None when it must be asked for again, from where it came to.
-    async fn month_once(
-        &mut self,
-        month: Month,
-        span_ms: i64,
-    ) -> Result<Option<ControlFlow<()>>, HistoryError> {
-        let (from, to) = (self.from.max(month.start()), self.to.min(month.end()));
+    /// Blocks that may hold something of what is left to read.
+    async fn rows(&self, month: Month, series: &[SeriesId]) -> Result<Vec<(SeriesId, Row)>, HistoryError> {
+        let (from, to, span_ms) = (self.from.max(month.start()), self.to.min(month.end()), self.span_ms);
         let short = to.since(from) <= span_ms.saturating_mul(SHORT_RANGE_BLOCKS);
         let detail = match self.sink.step_ms() {
             None if short => Detail::Readings,
@@ -151,8 +174,15 @@ impl Walk<'_> {
             Some(step) if (MINUTE_MS..span_ms).contains(&step) => Detail::Minutes,
             _ => Detail::Summary,
         };
-        let wanted = Wanted { series: self.series, from, to, span_ms, detail };
-        let rows = self.core.store.rows(month, wanted).await?;
+        self.core.store.rows(month, Wanted { series, from, to, span_ms, detail }).await
+    }
+
+    /// None when it must be asked for again, from where it came to.
+    async fn month_once(
+        &mut self,
+        month: Month,
+        rows: Vec<Row>,
+    ) -> Result<Option<ControlFlow<()>>, HistoryError> {
         let mut clusters = clusters(rows).into_iter().peekable();
         while clusters.peek().is_some() {
             let mut now = Vec::new();

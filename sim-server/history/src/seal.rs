@@ -8,7 +8,8 @@ use crate::{
     core::Core,
     error::HistoryError,
     head::{Pick, Sealing, SeriesState, sort_last_written_wins},
-    merge::{self, Loose, LooseBlocks},
+    loose::Loose,
+    merge,
     series::SeriesId,
     store::Batch,
     writer::Job,
@@ -27,24 +28,17 @@ pub(crate) struct Sealer {
     picked: Vec<Sealing>,
     /// Built from `picked` and not known to be committed.
     batch: Option<Batch>,
-    loose: LooseBlocks,
 }
 
 impl Sealer {
-    pub(crate) fn new(named: usize, last_block_id: i64, loose: LooseBlocks) -> Self {
-        Self { named, last_block_id, picked: Vec::new(), batch: None, loose }
+    pub(crate) fn new(named: usize, last_block_id: i64) -> Self {
+        Self { named, last_block_id, picked: Vec::new(), batch: None }
     }
 
     /// Merges some of what is due, and says whether there may be more.
-    pub(crate) async fn merge_due(&mut self, core: &Core, everything: bool) -> Result<bool, HistoryError> {
+    pub(crate) async fn merge_due(&mut self, core: &Core, thorough: bool) -> Result<bool, HistoryError> {
         self.finish(core).await?;
-        merge::merge_due(core, &mut self.loose, &mut self.last_block_id, everything).await
-    }
-
-    /// Blocks were changed by others: looks again which wait to be merged.
-    pub(crate) async fn look_again(&mut self, core: &Core) -> Result<(), HistoryError> {
-        self.loose = LooseBlocks::new(core.options.merge_points, core.store.loose().await?);
-        Ok(())
+        merge::merge_due(core, &mut self.last_block_id, thorough).await
     }
 
     /// Seals some of what is due, and says whether there may be more: what takes too much memory first, then what keeps the
@@ -107,14 +101,17 @@ impl Sealer {
         if let Some((last, _)) = batch.names.last() {
             self.named = last.index() + 1;
         }
+        // Loose before memory forgets it: whoever looks there and then here misses nothing.
+        let mut loose = core.loose.write();
+        for block in &batch.blocks {
+            loose.add(block.series, Loose::of(block));
+        }
+        drop(loose);
         let mut heads = core.heads.write();
         for (series, state) in &batch.states {
             heads.sealed(*series, *state);
         }
         drop(heads);
-        for block in &batch.blocks {
-            self.loose.add(block.series, Loose::of(block));
-        }
         self.batch = None;
         self.picked.clear();
         Ok(())

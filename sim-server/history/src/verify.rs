@@ -6,13 +6,22 @@ use crate::{
     bucket::Bucket,
     core::Core,
     error::HistoryError,
+    hours::{DayOfHours, day_of, start_of_hour},
+    month::Month,
     pack,
     query::open_block,
-    store::MonthTotals,
+    series::SeriesId,
+    store::{Detail, MonthTotals, Row, Wanted},
 };
 use serde::Serialize;
+use shared::{
+    telemetry::Reading,
+    time::{DAY_MS, HOUR_MS, Timestamp},
+};
+use std::collections::HashMap;
 
 const BLOCKS_AT_ONCE: i64 = 500;
+const SERIES_AT_ONCE: usize = 64;
 /// What is derived from other figures may differ by this much of itself.
 const ROUNDING: f64 = 1e-9;
 
@@ -83,8 +92,72 @@ pub(crate) async fn verify(core: &Core) -> Result<VerifyReport, HistoryError> {
             let reason = format!("it holds {found:?} blocks, readings and bytes, and {noted:?} are noted");
             report.faults.push(fault(None, reason));
         }
+        for (series, reason) in hours_at_fault(core, month).await? {
+            let series = core.registry.key(series).map(|key| key.to_string());
+            report.faults.push(BlockFault { month: month.to_string(), block: None, series, reason });
+        }
     }
     Ok(report)
+}
+
+/// Compares the hours of each day with the merged blocks'. What is damaged of these is named already.
+async fn hours_at_fault(core: &Core, month: Month) -> Result<Vec<(SeriesId, String)>, HistoryError> {
+    let series: Vec<SeriesId> = core.registry.from(0).into_iter().map(|(id, _)| id).collect();
+    let mut faults = Vec::new();
+    for day in day_of(month.start())..day_of(month.end()) {
+        let (from, to) = (start_of_hour(day * 24), start_of_hour(day * 24 + 24));
+        for some in series.chunks(SERIES_AT_ONCE) {
+            let span_ms = {
+                let heads = core.heads.read();
+                some.iter().map(|id| heads.state(*id).span_ms).max().unwrap_or(0)
+            };
+            let wanted = Wanted { series: some, from, to, span_ms, detail: Detail::Readings };
+            let rows = core.store.rows(month, wanted).await?;
+            let noted = core.store.hours(month, Some(some), (day, day)).await?;
+            let compared = tokio::task::spawn_blocking(move || compare(day, rows, noted));
+            let compared =
+                compared.await.map_err(|e| HistoryError::Inconsistent(format!("verifying stopped: {e}")))?;
+            faults.extend(compared);
+        }
+    }
+    Ok(faults)
+}
+
+fn compare(day: i64, rows: Vec<(SeriesId, Row)>, noted: Vec<DayOfHours>) -> Vec<(SeriesId, String)> {
+    let mut noted: HashMap<SeriesId, DayOfHours> = noted.into_iter().map(|d| (d.series, d)).collect();
+    let mut faults = Vec::new();
+    let mut all: Vec<(SeriesId, Vec<Bucket>)> = Vec::new();
+    for of_series in rows.chunk_by(|a, b| a.0 == b.0) {
+        let series = of_series[0].0;
+        let merged = of_series.iter().filter(|(_, row)| row.merged);
+        let opened: Result<Vec<Vec<Reading>>, HistoryError> = merged
+            .map(|(_, row)| open_block(series, &row.summary, row.body.as_deref().unwrap_or_default()))
+            .collect();
+        let Ok(readings) = opened else {
+            noted.remove(&series);
+            continue;
+        };
+        let mut hours = Bucket::each(&readings.concat(), HOUR_MS);
+        hours.retain(|bucket| day_of(bucket.start) == day);
+        all.push((series, hours));
+    }
+    let date = Timestamp(day.saturating_mul(DAY_MS));
+    for (series, hours) in all {
+        let said = noted.remove(&series).map_or_else(|| Ok(Vec::new()), |day| day.open());
+        match said {
+            Err(error) => faults.push((series, error.to_string())),
+            Ok(said) if said.len() != hours.len() || !said.iter().zip(&hours).all(|(a, b)| is_same(a, b)) => {
+                let reason =
+                    format!("the hours of the day from {date} say other figures than its readings do");
+                faults.push((series, reason));
+            }
+            Ok(_) => {}
+        }
+    }
+    let left =
+        noted.into_keys().map(|id| (id, format!("there are hours of the day from {date}, and no readings")));
+    faults.extend(left);
+    faults
 }
 
 fn check(block: &Block) -> Result<(), String> {

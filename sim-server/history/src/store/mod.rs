@@ -6,7 +6,7 @@
 //! | | SQLite | PostgreSQL |
 //! | --- | --- | --- |
 //! | `history_series`, `history_state`, `history_meta` | `history.db` | tables |
-//! | `history_blocks`, `history_months` | `history-YYYY-MM.db`, one a month (UTC) | tables |
+//! | `history_blocks`, `history_months`, `history_hours` | `history-YYYY-MM.db`, one a month (UTC) | tables |
 //! | a batch is atomic | a month at a time, names before, states after | as a whole |
 //!
 //! With SQLite a crash between a month's commit and the states' commit leaves blocks the states do not know. Opening reads
@@ -24,7 +24,8 @@ use crate::{
     block::{Block, Summary},
     error::HistoryError,
     head::SeriesState,
-    merge::Loose,
+    hours::DayOfHours,
+    loose::Loose,
     month::Month,
     series::{SeriesId, SeriesKey},
 };
@@ -37,6 +38,8 @@ pub(crate) struct Batch {
     /// Names not stored before.
     pub names: Vec<(SeriesId, SeriesKey)>,
     pub blocks: Vec<Block>,
+    /// Hours of merged blocks; only copies of other stores have any.
+    pub hours: Vec<DayOfHours>,
     pub states: Vec<(SeriesId, SeriesState)>,
 }
 
@@ -113,20 +116,31 @@ pub(crate) struct Replacement {
     pub removed_points: i64,
     pub removed_bytes: i64,
     pub insert: Vec<Block>,
+    /// Days with the hours as they are then.
+    pub hours: Vec<DayOfHours>,
 }
 
-/// Which blocks to look for: those of a series that may hold readings in `[from, to)`.
+/// What is left of a month's blocks and hours that a cutoff goes through.
+#[derive(Debug, Default)]
+pub(crate) struct Trimmed {
+    pub blocks: Vec<Block>,
+    /// All hours that are left of the month's days up to this one.
+    pub last_day: i64,
+    pub hours: Vec<DayOfHours>,
+}
+
+/// Which blocks to look for: those of some series that may hold readings in `[from, to)`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wanted {
-    pub series: SeriesId,
+pub(crate) struct Wanted<'a> {
+    pub series: &'a [SeriesId],
     pub from: Timestamp,
     pub to: Timestamp,
-    /// No block of the series is longer: what ends later than `to` plus this began after `to`.
+    /// No block of these series is longer: what ends later than `to` plus this began after `to`.
     pub span_ms: i64,
     pub detail: Detail,
 }
 
-impl Wanted {
+impl Wanted<'_> {
     fn last_end(&self) -> i64 {
         self.to.0.saturating_add(self.span_ms)
     }
@@ -161,9 +175,24 @@ impl Store {
         either!(self, store => store.months())
     }
 
-    /// The wanted blocks of one month, by first time.
-    pub(crate) async fn rows(&self, month: Month, wanted: Wanted) -> Result<Vec<Row>, HistoryError> {
+    /// The wanted blocks of one month, series after series, by first time.
+    pub(crate) async fn rows(
+        &self,
+        month: Month,
+        wanted: Wanted<'_>,
+    ) -> Result<Vec<(SeriesId, Row)>, HistoryError> {
         either!(self, store => store.rows(month, wanted).await)
+    }
+
+    /// Hours of what is merged in one month, in days of UTC (both bounds included), in any order: of the given series at least, or
+    /// of all.
+    pub(crate) async fn hours(
+        &self,
+        month: Month,
+        series: Option<&[SeriesId]>,
+        days: (i64, i64),
+    ) -> Result<Vec<DayOfHours>, HistoryError> {
+        either!(self, store => store.hours(month, series, days).await)
     }
 
     /// Bodies of blocks of one month, in any order.
@@ -185,7 +214,7 @@ impl Store {
         either!(self, store => store.page(month, after, limit).await)
     }
 
-    /// Blocks of one month with readings on both sides of `cutoff`.
+    /// Blocks of one month with readings on both sides of `cutoff`, and what is merged of the rest of its hour.
     pub(crate) async fn straddling(
         &self,
         month: Month,
@@ -200,7 +229,7 @@ impl Store {
         &self,
         month: Month,
         cutoff: Timestamp,
-        trimmed: &[Block],
+        trimmed: &Trimmed,
     ) -> Result<i64, HistoryError> {
         either!(self, store => store.trim(month, cutoff, trimmed).await)
     }

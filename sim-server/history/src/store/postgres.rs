@@ -4,14 +4,15 @@
 //! write also checks that the owner's epoch is still its own.
 
 use super::{
-    Batch, MonthTotals, Replacement, Row, Stored, Wanted,
+    Batch, MonthTotals, Replacement, Row, Stored, Trimmed, Wanted,
     sql::{self, on_postgres},
     upgrade::{self, FORMAT, Format},
 };
 use crate::{
     block::Block,
     error::{HistoryError, database_at},
-    merge::Loose,
+    hours::{DayOfHours, day_of},
+    loose::Loose,
     month::Month,
     series::SeriesId,
 };
@@ -70,16 +71,20 @@ impl PostgresStore {
         let migrate = |schema| sqlx::raw_sql(AssertSqlSafe(schema));
         let catalog = sql::catalog_schema("DOUBLE PRECISION");
         tx.execute(migrate(catalog)).await.map_err(failed("migrating"))?;
-        let blocks = sql::blocks_schema("BIGINT", "DOUBLE PRECISION", "BYTEA");
+        let blocks = sql::blocks_schema("BIGINT", "DOUBLE PRECISION", "BYTEA", "");
         let found = on_postgres::meta(&mut tx, "format").await.map_err(failed("opening"))?;
         match Format::of(found, &place)? {
             Format::Ours => {}
             Format::New => {
                 tx.execute(migrate(blocks)).await.map_err(failed("migrating"))?;
             }
-            Format::One => {
-                upgrade::postgres_from_1(&mut tx, blocks).await.map_err(failed("upgrading from format 1"))?;
-                tracing::info!(place, "upgraded telemetry from format 1 to 2");
+            Format::Older(from) => {
+                if from == 1 {
+                    let blocks = blocks.clone();
+                    upgrade::postgres_from_1(&mut tx, blocks).await.map_err(failed("upgrading"))?;
+                }
+                upgrade::postgres_from_2(&mut tx, blocks).await.map_err(failed("upgrading"))?;
+                tracing::info!(place, from, to = FORMAT, "upgraded telemetry");
             }
         }
         on_postgres::put_meta(&mut tx, "format", FORMAT).await.map_err(failed("migrating"))?;
@@ -132,6 +137,7 @@ impl PostgresStore {
                 added.extend(MonthTotals::of(blocks).map(|totals| (month, totals)));
             }
         }
+        on_postgres::put_hours(&mut tx, &batch.hours).await.map_err(failed())?;
         on_postgres::put_states(&mut tx, batch).await.map_err(failed())?;
         tx.commit().await.map_err(failed())?;
         let mut months = self.months.write();
@@ -145,12 +151,27 @@ impl PostgresStore {
         self.months.read().clone()
     }
 
-    pub(super) async fn rows(&self, month: Month, wanted: Wanted) -> Result<Vec<Row>, HistoryError> {
+    pub(super) async fn rows(
+        &self,
+        month: Month,
+        wanted: Wanted<'_>,
+    ) -> Result<Vec<(SeriesId, Row)>, HistoryError> {
         // A block lies in one month, so the month's bounds keep those of its neighbours out.
         let wanted =
             Wanted { from: wanted.from.max(month.start()), to: wanted.to.min(month.end()), ..wanted };
         let mut db = self.connection().await?;
         on_postgres::rows(&mut db, wanted).await.map_err(self.at("reading blocks"))
+    }
+
+    pub(super) async fn hours(
+        &self,
+        month: Month,
+        series: Option<&[SeriesId]>,
+        (from, to): (i64, i64),
+    ) -> Result<Vec<DayOfHours>, HistoryError> {
+        let days = (from.max(day_of(month.start())), to.min(day_of(month.end()) - 1));
+        let mut db = self.connection().await?;
+        on_postgres::hours(&mut db, series, days).await.map_err(self.at("reading hours"))
     }
 
     pub(super) async fn bodies(
@@ -187,7 +208,7 @@ impl PostgresStore {
         &self,
         month: Month,
         cutoff: Timestamp,
-        trimmed: &[Block],
+        trimmed: &Trimmed,
     ) -> Result<i64, HistoryError> {
         let failed = || self.at("deleting blocks");
         let mut tx = self.begin().await?;
@@ -227,6 +248,9 @@ impl PostgresStore {
             .execute(&mut *tx)
             .await
             .map_err(failed())?;
+        on_postgres::drop_hours(&mut tx, day_of(month.start()), day_of(month.end()))
+            .await
+            .map_err(failed())?;
         sqlx::query("DELETE FROM history_months WHERE month = $1")
             .bind(i64::from(month.0))
             .execute(&mut *tx)
@@ -246,7 +270,7 @@ impl PostgresStore {
     pub(super) async fn bytes(&self) -> u64 {
         let sizes =
             "SELECT pg_total_relation_size('history_blocks') + pg_total_relation_size('history_series')
-                     + pg_total_relation_size('history_state')";
+                     + pg_total_relation_size('history_state') + pg_total_relation_size('history_hours')";
         let bytes: Result<i64, _> = sqlx::query_scalar(sizes).fetch_one(&self.pool).await;
         bytes.ok().and_then(|b| u64::try_from(b).ok()).unwrap_or(0)
     }
@@ -321,5 +345,11 @@ impl Snapshot<'_> {
         on_postgres::page(&mut self.tx, Timestamp(i64::MIN), Timestamp(i64::MAX), after, limit)
             .await
             .map_err(self.store.at("reading blocks"))
+    }
+
+    /// The hours of one day (UTC) of all series.
+    pub(crate) async fn hours(&mut self, day: i64) -> Result<Vec<DayOfHours>, HistoryError> {
+        let days = on_postgres::hours(&mut self.tx, None, (day, day)).await;
+        days.map_err(self.store.at("reading hours"))
     }
 }

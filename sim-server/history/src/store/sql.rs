@@ -1,12 +1,13 @@
 //! The statements, once, for both databases: the macro only puts in the connection's type, so that each adapter is checked
 //! against its own driver. Statements stay within what SQLite and PostgreSQL both speak (`$1`, `ON CONFLICT`).
 
-use super::{Batch, Detail, MonthTotals, Replacement, Row, Wanted};
+use super::{Batch, Detail, MonthTotals, Replacement, Row, Trimmed, Wanted};
 use crate::{
     aggregate::Aggregate,
     block::{Block, MAX_POINTS, Summary},
     head::SeriesState,
-    merge::Loose,
+    hours::{DayOfHours, day_of, hour_of, start_of_hour},
+    loose::Loose,
     month::Month,
     series::{SeriesId, SeriesKey},
 };
@@ -27,8 +28,9 @@ pub(super) fn catalog_schema(real: &str) -> String {
     )
 }
 
-/// Blocks and their totals. `id` is what the database calls an integer primary key.
-pub(super) fn blocks_schema(id: &str, real: &str, blob: &str) -> String {
+/// Blocks, their totals and the hours of what is merged. `id` is what the database calls an integer primary key, `clustered` how
+/// it is told to keep rows in the order of their key.
+pub(super) fn blocks_schema(id: &str, real: &str, blob: &str, clustered: &str) -> String {
     format!(
         "CREATE TABLE IF NOT EXISTS history_blocks (
              id {id} PRIMARY KEY, series BIGINT NOT NULL, t0 BIGINT NOT NULL, t1 BIGINT NOT NULL,
@@ -40,12 +42,17 @@ pub(super) fn blocks_schema(id: &str, real: &str, blob: &str) -> String {
          CREATE INDEX IF NOT EXISTS history_blocks_loose ON history_blocks (series) WHERE merged = 0;
          CREATE TABLE IF NOT EXISTS history_months (
              month BIGINT PRIMARY KEY, blocks BIGINT NOT NULL, points BIGINT NOT NULL,
-             bytes BIGINT NOT NULL, oldest BIGINT NOT NULL, newest BIGINT NOT NULL);"
+             bytes BIGINT NOT NULL, oldest BIGINT NOT NULL, newest BIGINT NOT NULL);
+         CREATE TABLE IF NOT EXISTS history_hours (
+             day BIGINT NOT NULL, series BIGINT NOT NULL, body {blob} NOT NULL,
+             PRIMARY KEY (day, series)){clustered};"
     )
 }
 
-/// Rows in one INSERT.
+/// Rows in one INSERT, ids in one list.
 pub(super) const ROWS_AT_ONCE: usize = 64;
+/// Who asks for so many series reads past the others.
+pub(super) const MANY_SERIES: usize = 512;
 
 /// What a block comes to: its times, count and figures.
 #[derive(sqlx::FromRow)]
@@ -61,14 +68,15 @@ pub(super) struct AllColumns {
     last_value: f64,
     integral: f64,
     rise: f64,
-    merged: i64,
-    minutes: Option<Vec<u8>>,
 }
 
 #[derive(sqlx::FromRow)]
 pub(super) struct RowColumns {
     #[sqlx(flatten)]
     all: AllColumns,
+    series: i64,
+    merged: i64,
+    minutes: Option<Vec<u8>>,
     body: Option<Vec<u8>>,
 }
 
@@ -78,10 +86,18 @@ pub(super) struct BlockColumns {
     all: AllColumns,
     series: i64,
     sequence: i64,
+    merged: i64,
+    minutes: Option<Vec<u8>>,
     body: Vec<u8>,
 }
 
-pub(super) type LooseColumns = (i64, i64, i64, i64, i64);
+#[derive(sqlx::FromRow)]
+pub(super) struct LooseColumns {
+    #[sqlx(flatten)]
+    all: AllColumns,
+    series: i64,
+}
+
 pub(super) type StateColumns = (i64, i64, i64, Option<i64>, Option<f64>, Option<i64>);
 
 pub(super) fn inconsistent(what: impl Into<String>) -> sqlx::Error {
@@ -110,9 +126,10 @@ fn summary(row: &AllColumns) -> Result<Summary, sqlx::Error> {
     Ok(Summary { id: row.id, all })
 }
 
-pub(super) fn row(row: RowColumns) -> Result<Row, sqlx::Error> {
+pub(super) fn row(row: RowColumns) -> Result<(SeriesId, Row), sqlx::Error> {
     let summary = summary(&row.all)?;
-    Ok(Row { summary, merged: row.all.merged != 0, minutes: row.all.minutes, body: row.body })
+    let series = series_id(row.series)?;
+    Ok((series, Row { summary, merged: row.merged != 0, minutes: row.minutes, body: row.body }))
 }
 
 pub(super) fn block(row: BlockColumns) -> Result<Block, sqlx::Error> {
@@ -120,17 +137,20 @@ pub(super) fn block(row: BlockColumns) -> Result<Block, sqlx::Error> {
         series: series_id(row.series)?,
         summary: summary(&row.all)?,
         sequence: row.sequence as u64,
-        merged: row.all.merged != 0,
-        minutes: row.all.minutes,
+        merged: row.merged != 0,
+        minutes: row.minutes,
         body: row.body,
     })
 }
 
-pub(super) fn loose_block(
-    (series, id, t0, t1, count): LooseColumns,
-) -> Result<(SeriesId, Loose), sqlx::Error> {
-    let count = u64::try_from(count).map_err(|_| inconsistent(format!("block {id} counts {count}")))?;
-    Ok((series_id(series)?, Loose { id, first: Timestamp(t0), last: Timestamp(t1), count }))
+pub(super) fn loose_block(row: LooseColumns) -> Result<(SeriesId, Loose), sqlx::Error> {
+    let Summary { id, all } = summary(&row.all)?;
+    Ok((series_id(row.series)?, Loose { id, all }))
+}
+
+pub(super) fn hours_of_day(row: (i64, i64, Vec<u8>)) -> Result<DayOfHours, sqlx::Error> {
+    let (day, series, body) = row;
+    Ok(DayOfHours { day, series: series_id(series)?, body })
 }
 
 pub(super) fn state(row: StateColumns) -> Result<(SeriesId, SeriesState), sqlx::Error> {
@@ -348,25 +368,110 @@ macro_rules! statements {
 
             pub(in crate::store) async fn rows(
                 db: &mut Connection,
-                wanted: Wanted,
-            ) -> Result<Vec<Row>, sqlx::Error> {
-                let Wanted { series, from, to, detail, .. } = wanted;
-                let rows: Vec<RowColumns> = query_as(
-                    "SELECT id, t0, t1, count, min_value, max_value, sum_value, first_value, last_value,
-                            integral, rise, merged, CASE WHEN $5 = 1 THEN minutes END AS minutes,
-                            CASE WHEN $6 = 1 THEN body END AS body
-                     FROM history_blocks WHERE series = $1 AND t1 >= $2 AND t1 < $3 AND t0 < $4
-                     ORDER BY t0, id",
-                )
-                .bind(i64::from(series.0))
-                .bind(from.0)
-                .bind(wanted.last_end())
-                .bind(to.0)
-                .bind(i64::from(detail == Detail::Minutes))
-                .bind(i64::from(detail == Detail::Readings))
-                .fetch_all(db)
-                .await?;
-                rows.into_iter().map(row).collect()
+                wanted: Wanted<'_>,
+            ) -> Result<Vec<(SeriesId, Row)>, sqlx::Error> {
+                let mut found = Vec::new();
+                for series in wanted.series.chunks(ROWS_AT_ONCE) {
+                    let mut select = QueryBuilder::<$database>::new(
+                        "SELECT id, series, t0, t1, count, min_value, max_value, sum_value, first_value,
+                         last_value, integral, rise, merged, ",
+                    );
+                    // A column that is not wanted is not read from its pages.
+                    select.push(match wanted.detail {
+                        Detail::Summary => "CASE WHEN 1 = 0 THEN minutes END AS minutes,
+                                            CASE WHEN 1 = 0 THEN body END AS body",
+                        Detail::Minutes => "minutes, CASE WHEN 1 = 0 THEN body END AS body",
+                        Detail::Readings => "CASE WHEN 1 = 0 THEN minutes END AS minutes, body",
+                    });
+                    select.push(" FROM history_blocks WHERE series IN (");
+                    let mut list = select.separated(", ");
+                    for id in series {
+                        list.push_bind(i64::from(id.0));
+                    }
+                    list.push_unseparated(") AND t1 >= ");
+                    select.push_bind(wanted.from.0).push(" AND t1 < ").push_bind(wanted.last_end());
+                    select.push(" AND t0 < ").push_bind(wanted.to.0).push(" ORDER BY series, t0, id");
+                    let usual = series.len() == 1 || series.len() == ROWS_AT_ONCE;
+                    let rows: Vec<RowColumns> =
+                        select.build_query_as().persistent(usual).fetch_all(&mut *db).await?;
+                    found.reserve(rows.len());
+                    for one in rows {
+                        found.push(row(one)?);
+                    }
+                }
+                Ok(found)
+            }
+
+            /// Days of hours of one month, both bounds included: of the given series, or of all.
+            pub(in crate::store) async fn hours(
+                db: &mut Connection,
+                series: Option<&[SeriesId]>,
+                days: (i64, i64),
+            ) -> Result<Vec<DayOfHours>, sqlx::Error> {
+                let Some(series) = series.filter(|s| s.len() < MANY_SERIES) else {
+                    let rows: Vec<(i64, i64, Vec<u8>)> = query_as(
+                        "SELECT day, series, body FROM history_hours WHERE day >= $1 AND day <= $2",
+                    )
+                    .bind(days.0)
+                    .bind(days.1)
+                    .fetch_all(db)
+                    .await?;
+                    return rows.into_iter().map(hours_of_day).collect();
+                };
+                let mut found = Vec::new();
+                for some in series.chunks(ROWS_AT_ONCE) {
+                    let mut select =
+                        QueryBuilder::<$database>::new("SELECT day, series, body FROM history_hours WHERE day IN (");
+                    // Each day by its number: the key begins with it.
+                    let mut list = select.separated(", ");
+                    for day in days.0..=days.1 {
+                        list.push(day);
+                    }
+                    list.push_unseparated(") AND series IN (");
+                    let mut list = select.separated(", ");
+                    for id in some {
+                        list.push_bind(i64::from(id.0));
+                    }
+                    list.push_unseparated(")");
+                    let rows: Vec<(i64, i64, Vec<u8>)> =
+                        select.build_query_as().persistent(false).fetch_all(&mut *db).await?;
+                    for one in rows {
+                        found.push(hours_of_day(one)?);
+                    }
+                }
+                Ok(found)
+            }
+
+            pub(in crate::store) async fn put_hours(
+                db: &mut Connection,
+                hours: &[DayOfHours],
+            ) -> Result<(), sqlx::Error> {
+                for days in hours.chunks(ROWS_AT_ONCE) {
+                    let mut insert =
+                        QueryBuilder::<$database>::new("INSERT INTO history_hours (day, series, body) ");
+                    insert.push_values(days, |mut row, of_day| {
+                        row.push_bind(of_day.day)
+                            .push_bind(i64::from(of_day.series.0))
+                            .push_bind(of_day.body.clone());
+                    });
+                    insert.push(" ON CONFLICT (day, series) DO UPDATE SET body = excluded.body");
+                    insert.build().persistent(days.len() == ROWS_AT_ONCE).execute(&mut *db).await?;
+                }
+                Ok(())
+            }
+
+            /// Forgets the hours of days in `[from, to)`.
+            pub(in crate::store) async fn drop_hours(
+                db: &mut Connection,
+                from: i64,
+                to: i64,
+            ) -> Result<(), sqlx::Error> {
+                query("DELETE FROM history_hours WHERE day >= $1 AND day < $2")
+                    .bind(from)
+                    .bind(to)
+                    .execute(db)
+                    .await?;
+                Ok(())
             }
 
             pub(in crate::store) async fn bodies(
@@ -413,10 +518,12 @@ macro_rules! statements {
             pub(in crate::store) async fn loose(
                 db: &mut Connection,
             ) -> Result<Vec<(SeriesId, Loose)>, sqlx::Error> {
-                let rows: Vec<LooseColumns> =
-                    query_as("SELECT series, id, t0, t1, count FROM history_blocks WHERE merged = 0 ORDER BY id")
-                        .fetch_all(db)
-                        .await?;
+                let rows: Vec<LooseColumns> = query_as(
+                    "SELECT id, series, t0, t1, count, min_value, max_value, sum_value, first_value, last_value,
+                     integral, rise FROM history_blocks WHERE merged = 0 ORDER BY id",
+                )
+                .fetch_all(db)
+                .await?;
                 rows.into_iter().map(loose_block).collect()
             }
 
@@ -438,6 +545,7 @@ macro_rules! statements {
                 }
                 let blocks: Vec<&Block> = replacement.insert.iter().collect();
                 insert_blocks(db, month, &blocks).await?;
+                put_hours(db, &replacement.hours).await?;
                 query(
                     "UPDATE history_months SET blocks = blocks - $2, points = points - $3, bytes = bytes - $4
                      WHERE month = $1",
@@ -459,10 +567,11 @@ macro_rules! statements {
                 let rows: Vec<BlockColumns> = query_as(
                     "SELECT id, series, t0, t1, sequence, count, min_value, max_value, sum_value, first_value,
                      last_value, integral, rise, merged, minutes, body FROM history_blocks
-                     WHERE t0 >= $1 AND t0 < $2 AND t1 >= $2 ORDER BY id",
+                     WHERE t0 >= $1 AND t1 >= $2 AND (t0 < $2 OR merged = 1 AND t0 < $3) ORDER BY id",
                 )
                 .bind(month.start().0)
                 .bind(cutoff.0)
+                .bind(start_of_hour(hour_of(cutoff) + 1).0)
                 .fetch_all(db)
                 .await?;
                 rows.into_iter().map(block).collect()
@@ -473,21 +582,23 @@ macro_rules! statements {
                 db: &mut Connection,
                 month: Month,
                 cutoff: Timestamp,
-                trimmed: &[Block],
+                trimmed: &Trimmed,
             ) -> Result<i64, sqlx::Error> {
                 let before = points_in(db, month).await?;
+                drop_hours(db, day_of(month.start()), trimmed.last_day + 1).await?;
+                put_hours(db, &trimmed.hours).await?;
                 query("DELETE FROM history_blocks WHERE t0 >= $1 AND t1 < $2")
                     .bind(month.start().0)
                     .bind(cutoff.0)
                     .execute(&mut *db)
                     .await?;
-                for block in trimmed {
+                for block in &trimmed.blocks {
                     query("DELETE FROM history_blocks WHERE id = $1")
                         .bind(block.summary.id)
                         .execute(&mut *db)
                         .await?;
                 }
-                let trimmed: Vec<&Block> = trimmed.iter().collect();
+                let trimmed: Vec<&Block> = trimmed.blocks.iter().collect();
                 insert_blocks(db, month, &trimmed).await?;
                 recount(db, month).await?;
                 Ok(before - points_in(db, month).await?)

@@ -3,14 +3,15 @@
 //! Commits are synced in full (`synchronous = FULL`): the log segment that holds the same readings goes away right after.
 
 use super::{
-    Batch, MonthTotals, Replacement, Row, Stored, Wanted,
+    Batch, MonthTotals, Replacement, Row, Stored, Trimmed, Wanted,
     sql::{self, on_sqlite},
     upgrade::{self, FORMAT, Format},
 };
 use crate::{
     block::Block,
     error::{HistoryError, database_at, io_at},
-    merge::Loose,
+    hours::{DayOfHours, month_of_day},
+    loose::Loose,
     month::Month,
     series::SeriesId,
     wal::{create_folder, sync_folder},
@@ -120,8 +121,8 @@ impl SqliteStore {
         for entry in fs::read_dir(folder).map_err(io_at("listing", folder))? {
             let name = entry.map_err(io_at("listing", folder))?.file_name();
             if let Some(month) = name.to_str().and_then(month_of_file) {
-                if format == Format::One {
-                    upgrade_month(&File::open(folder, month_file(month))).await?;
+                if let Format::Older(from) = format {
+                    upgrade_month(&File::open(folder, month_file(month)), from).await?;
                 }
                 store.open_month(month).await?;
             }
@@ -206,6 +207,12 @@ impl SqliteStore {
             }
             file.version.fetch_add(1, Ordering::Relaxed);
         }
+        for days in batch.hours.chunk_by(|a, b| month_of_day(a.day) == month_of_day(b.day)) {
+            let file = self.month_or_new(month_of_day(days[0].day)).await?;
+            let mut tx = file.file.begin().await?;
+            on_sqlite::put_hours(&mut tx, days).await.map_err(file.file.at("storing hours"))?;
+            tx.commit().await.map_err(file.file.at("storing hours"))?;
+        }
         if !batch.states.is_empty() || !batch.blocks.is_empty() {
             let mut tx = self.catalog.begin().await?;
             on_sqlite::put_states(&mut tx, batch).await.map_err(self.catalog.at("storing states"))?;
@@ -223,10 +230,25 @@ impl SqliteStore {
             .collect()
     }
 
-    pub(super) async fn rows(&self, month: Month, wanted: Wanted) -> Result<Vec<Row>, HistoryError> {
+    pub(super) async fn rows(
+        &self,
+        month: Month,
+        wanted: Wanted<'_>,
+    ) -> Result<Vec<(SeriesId, Row)>, HistoryError> {
         let Some(file) = self.month(month) else { return Ok(Vec::new()) };
         let Some(mut db) = self.reader(month, &file).await? else { return Ok(Vec::new()) };
         on_sqlite::rows(&mut db, wanted).await.map_err(file.file.at("reading blocks"))
+    }
+
+    pub(super) async fn hours(
+        &self,
+        month: Month,
+        series: Option<&[SeriesId]>,
+        days: (i64, i64),
+    ) -> Result<Vec<DayOfHours>, HistoryError> {
+        let Some(file) = self.month(month) else { return Ok(Vec::new()) };
+        let Some(mut db) = self.reader(month, &file).await? else { return Ok(Vec::new()) };
+        on_sqlite::hours(&mut db, series, days).await.map_err(file.file.at("reading hours"))
     }
 
     pub(super) async fn bodies(
@@ -279,7 +301,7 @@ impl SqliteStore {
         &self,
         month: Month,
         cutoff: Timestamp,
-        trimmed: &[Block],
+        trimmed: &Trimmed,
     ) -> Result<i64, HistoryError> {
         let Some(file) = self.month(month) else { return Ok(0) };
         let failed = || file.file.at("deleting blocks");
@@ -377,20 +399,25 @@ impl SqliteStore {
 }
 
 fn blocks_schema() -> String {
-    sql::blocks_schema("INTEGER", "REAL", "BLOB")
+    sql::blocks_schema("INTEGER", "REAL", "BLOB", " WITHOUT ROWID")
 }
 
-/// Takes a month's file from format 1 to 2, unless that was done before a crash.
-async fn upgrade_month(file: &File) -> Result<(), HistoryError> {
-    let failed = || file.at("upgrading from format 1");
+/// Takes a month's file to the format of today, unless that was done before a crash.
+async fn upgrade_month(file: &File, from: i64) -> Result<(), HistoryError> {
+    let failed = || file.at("upgrading");
     let mut tx = file.begin().await?;
+    let count = async |tx: &mut SqliteConnection, what: &'static str| -> Result<i64, HistoryError> {
+        sqlx::query_scalar(what).fetch_one(tx).await.map_err(failed())
+    };
     let columns = "SELECT COUNT(*) FROM pragma_table_info('history_blocks') WHERE name = 'qualities'";
-    let of_format_1: i64 = sqlx::query_scalar(columns).fetch_one(&mut *tx).await.map_err(failed())?;
-    if of_format_1 > 0 {
+    if count(&mut tx, columns).await? > 0 {
         upgrade::sqlite_from_1(&mut tx, blocks_schema()).await.map_err(failed())?;
-        tracing::info!(file = %file.path.display(), "upgraded telemetry from format 1 to 2");
+    }
+    if count(&mut tx, "SELECT COUNT(*) FROM sqlite_master WHERE name = 'history_hours'").await? == 0 {
+        upgrade::sqlite_from_2(&mut tx, blocks_schema()).await.map_err(failed())?;
     }
     tx.commit().await.map_err(failed())?;
+    tracing::info!(file = %file.path.display(), from, to = FORMAT, "upgraded telemetry");
     file.pool.close().await;
     Ok(())
 }

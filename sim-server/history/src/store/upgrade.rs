@@ -4,29 +4,33 @@
 //! | --- | --- |
 //! | 1 | blocks with a bit set of their qualities |
 //! | 2 | blocks with integral and rise, which may be merged and have their minutes; no bit set |
+//! | 3 | the hours of what is merged |
 //!
 //! PostgreSQL goes from one format to the next in a transaction. SQLite does so a month's file at a time and marks the catalog
 //! last, so after a crash opening goes on with the files that are left.
 
-use super::sql::{on_postgres, on_sqlite, series_id};
+use super::sql::{self, BlockColumns, on_postgres, on_sqlite, series_id};
 use crate::{
     aggregate::Aggregate,
-    block::{self, Block, Summary},
+    block::{self, Block, MINUTE_MS, Summary},
+    bucket::Bucket,
     error::HistoryError,
+    hours::Hours,
     month::Month,
+    pack,
 };
-use shared::time::Timestamp;
+use shared::time::{HOUR_MS, Timestamp};
 use std::collections::BTreeMap;
 
 /// The format this program writes.
-pub(super) const FORMAT: i64 = 2;
+pub(super) const FORMAT: i64 = 3;
 
 /// What has to happen before the store found at `place` can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Ours,
     New,
-    One,
+    Older(i64),
 }
 
 impl Format {
@@ -34,7 +38,7 @@ impl Format {
         match found {
             None => Ok(Format::New),
             Some(FORMAT) => Ok(Format::Ours),
-            Some(1) => Ok(Format::One),
+            Some(found @ 1..FORMAT) => Ok(Format::Older(found)),
             Some(found) => Err(HistoryError::UnknownFormat { place: place.to_string(), found, ours: FORMAT }),
         }
     }
@@ -96,9 +100,9 @@ impl BlockOfFormat1 {
 const AT_ONCE: i64 = 512;
 
 macro_rules! upgrades {
-    ($name:ident, $module:ident, $connection:ty) => {
-        /// Takes blocks and totals from format 1 to 2; `schema` is that of format 2. To be called in a transaction.
-        pub(super) async fn $name(db: &mut $connection, schema: String) -> Result<(), sqlx::Error> {
+    ($from_1:ident, $from_2:ident, $module:ident, $connection:ty) => {
+        /// Takes blocks and totals from format 1 to today's `schema`; nothing of them is merged. To be called in a transaction.
+        pub(super) async fn $from_1(db: &mut $connection, schema: String) -> Result<(), sqlx::Error> {
             use sqlx::{AssertSqlSafe, Executor};
             db.execute(sqlx::raw_sql(
                 "ALTER TABLE history_blocks RENAME TO history_blocks_of_format_1;
@@ -133,8 +137,55 @@ macro_rules! upgrades {
             db.execute("DROP TABLE history_blocks_of_format_1").await?;
             Ok(())
         }
+
+        /// Makes the hours of what is merged. To be called in a transaction.
+        pub(super) async fn $from_2(db: &mut $connection, schema: String) -> Result<(), sqlx::Error> {
+            use sqlx::{AssertSqlSafe, Executor};
+            db.execute(sqlx::raw_sql(AssertSqlSafe(schema))).await?;
+            let series: Vec<i64> =
+                sqlx::query_scalar("SELECT DISTINCT series FROM history_blocks WHERE merged = 1 ORDER BY series")
+                    .fetch_all(&mut *db)
+                    .await?;
+            for id in series {
+                let rows: Vec<BlockColumns> = sqlx::query_as(
+                    "SELECT id, series, t0, t1, sequence, count, min_value, max_value, sum_value, first_value,
+                     last_value, integral, rise, merged, minutes, body FROM history_blocks
+                     WHERE series = $1 AND merged = 1 ORDER BY t0",
+                )
+                .bind(id)
+                .fetch_all(&mut *db)
+                .await?;
+                let mut hours = Hours::default();
+                for row in rows {
+                    let block = sql::block(row)?;
+                    match parts(&block) {
+                        Ok(parts) => hours.join(parts),
+                        // Loose, it is opened by whoever asks for its hours, who is told.
+                        Err(reason) => {
+                            tracing::error!(block = block.summary.id, series = id, reason, "a block is damaged");
+                            sqlx::query("UPDATE history_blocks SET merged = 0 WHERE id = $1")
+                                .bind(block.summary.id)
+                                .execute(&mut *db)
+                                .await?;
+                        }
+                    }
+                }
+                let days = hours.days(series_id(id)?, (i64::MIN, i64::MAX));
+                $module::put_hours(db, &days.map_err(|e| sql::inconsistent(e.to_string()))?).await?;
+            }
+            Ok(())
+        }
     };
 }
 
-upgrades!(sqlite_from_1, on_sqlite, sqlx::SqliteConnection);
-upgrades!(postgres_from_1, on_postgres, sqlx::PgConnection);
+/// Stretches of a block that cross no hour.
+fn parts(block: &Block) -> Result<Vec<Aggregate>, String> {
+    let buckets = match &block.minutes {
+        Some(minutes) => pack::unpack(MINUTE_MS, minutes)?,
+        None => Bucket::each(&block::decode(&block.summary, &block.body)?, HOUR_MS),
+    };
+    Ok(buckets.into_iter().map(|b| b.all).collect())
+}
+
+upgrades!(sqlite_from_1, sqlite_from_2, on_sqlite, sqlx::SqliteConnection);
+upgrades!(postgres_from_1, postgres_from_2, on_postgres, sqlx::PgConnection);

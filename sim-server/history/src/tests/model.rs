@@ -1,7 +1,7 @@
 //! Whatever is appended, deleted and restarted, reads agree with a map that does the obvious.
 
 use super::place::{ALWAYS, Place, key};
-use crate::{Aggregate, Bucket, History, Point, SeriesKey};
+use crate::{Aggregate, Bucket, History, Point, SeriesKey, Steps};
 use proptest::{
     prelude::*,
     test_runner::{Config, TestCaseError, TestRunner},
@@ -100,6 +100,18 @@ async fn compare(history: &History, model: &Model) -> Result<(), TestCaseError> 
             prop_assert_eq!(read, model.buckets(&series, from, to, step_ms), "{} by {}", series, step_ms);
         }
     }
+    // Whole hours; the last of them ends at one, or within one.
+    let hour = |h: i64| second(10 + 3_600 * h);
+    let all = [series(0), series(1), series(2), key("none", "power")];
+    for end in [hour(6), second(2_000), second(11)] {
+        let edges: Vec<Timestamp> = [-6, -5, -2, -1, 0].map(hour).into_iter().chain([end]).collect();
+        let read = history.buckets_many(&all, &Steps::between(edges.clone()).unwrap()).await.unwrap();
+        for (series, read) in all.iter().zip(read) {
+            let expected: Vec<Bucket> =
+                edges.windows(2).flat_map(|w| model.buckets(series, w[0], w[1], w[1].since(w[0]))).collect();
+            prop_assert_eq!(read, expected, "{} in hours until {}", series, end);
+        }
+    }
     let mut latest = history.latest().await.unwrap();
     latest.sort_by(|a, b| a.0.cmp(&b.0));
     prop_assert_eq!(latest, model.latest());
@@ -155,6 +167,7 @@ async fn live(place: &Place, steps: Vec<Step>) -> Result<(), TestCaseError> {
     let times = || model.0.values().flat_map(|r| r.keys().copied());
     prop_assert_eq!((stats.oldest, stats.newest), (times().min(), times().max()));
     prop_assert!(stats.points as usize >= times().count());
+    prop_assert_eq!(history.verify().await.unwrap().faults, []);
     history.close().await.unwrap();
     Ok(())
 }

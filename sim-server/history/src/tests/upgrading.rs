@@ -6,6 +6,7 @@ use shared::time::Timestamp;
 
 on_both!(
     what_format_1_held_is_still_there,
+    hours_are_made_of_what_format_2_held,
     a_damaged_block_of_format_1_stays_and_is_named,
     a_format_to_come_is_refused_and_left_alone,
 );
@@ -17,6 +18,7 @@ const DAY: i64 = 86_400_000;
 /// Makes tables of the current format into what format 1 had.
 const BACK_TO_FORMAT_1: &str = "
     DROP INDEX history_blocks_loose;
+    DROP TABLE history_hours;
     ALTER TABLE history_blocks DROP COLUMN integral;
     ALTER TABLE history_blocks DROP COLUMN rise;
     ALTER TABLE history_blocks DROP COLUMN merged;
@@ -61,6 +63,29 @@ async fn what_format_1_held_is_still_there(place: &Place) {
     assert_eq!(history.buckets(&a, asked.0, asked.1, asked.2).await.unwrap(), buckets);
 }
 
+async fn hours_are_made_of_what_format_2_held(place: &Place) {
+    let (a, b) = (key("meter", "energy"), key("meter", "power"));
+    let seconds: Vec<_> = (0..30_000).map(|i| reading(T + i * 1_000, (i % 500) as f64)).collect();
+    let slow: Vec<_> = (0..2_000).map(|i| reading(T + i * 300_000, (i % 300) as f64)).collect();
+    let history = place.open().await;
+    history.append(points(&a, seconds.iter().copied())).await.unwrap();
+    history.append(points(&b, slow.iter().copied())).await.unwrap();
+    history.compact().await.unwrap();
+    let hours = history.buckets(&a, Timestamp(0), Timestamp(T + 8 * DAY), DAY / 24).await.unwrap();
+    assert_eq!(hours.iter().map(|h| h.all.count).sum::<u64>(), 30_000);
+    history.close().await.unwrap();
+
+    place.execute("DROP TABLE history_hours", T).await;
+    set_format(place, 2).await;
+    let history = place.open().await;
+    assert_eq!(history.verify().await.unwrap().faults, []);
+    let again = history.buckets(&a, Timestamp(0), Timestamp(T + 8 * DAY), DAY / 24).await.unwrap();
+    assert_eq!(again.len(), hours.len());
+    for (again, hour) in again.iter().zip(&hours) {
+        assert_eq!((again.start, again.all.count, again.all.max), (hour.start, hour.all.count, hour.all.max));
+    }
+}
+
 async fn a_damaged_block_of_format_1_stays_and_is_named(place: &Place) {
     let (a, b) = (key("meter", "energy"), key("meter", "power"));
     let readings: Vec<_> = (0..10).map(|i| reading(T + i * 1_000, i as f64)).collect();
@@ -87,6 +112,6 @@ async fn a_format_to_come_is_refused_and_left_alone(place: &Place) {
     set_format(place, 99).await;
     let error = History::open(place.options()).await.err().expect("it is refused");
     assert!(matches!(error, HistoryError::UnknownFormat { found: 99, .. }), "{error}");
-    set_format(place, 2).await;
+    set_format(place, 3).await;
     place.open().await.close().await.unwrap();
 }
