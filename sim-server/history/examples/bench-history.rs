@@ -6,7 +6,7 @@
 
 #![allow(clippy::print_stdout)]
 
-use history::{AppendError, History, HistoryOptions, Point, PointBatch, SeriesKey};
+use history::{AppendError, History, HistoryOptions, Point, PointBatch, SeriesKey, Steps};
 use serde::Serialize;
 use shared::{
     telemetry::{Quality, Reading},
@@ -129,6 +129,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "ms",
         2.0,
     ));
+    let (raw, minutes) = hour_of_many(&history, seconds).await?;
+    figures.push(figure("history: 100 series, 1 h raw, p50", raw, "ms", 12.0));
+    figures.push(figure("history: 100 series, minute means of 1 h, p50", minutes, "ms", 12.0));
+    let hourly = hourly_means_of_all(&history, end).await?;
+    figures.push(figure("history: hourly means of 1,000 series, p50", hourly, "ms", 10.0));
     trickle.stop().await;
 
     let (rate, p99) = devices(&history, end, Duration::from_secs(5)).await?;
@@ -256,6 +261,39 @@ async fn minute_means(history: &History, end: Timestamp) -> Result<f64, Box<dyn 
         let began = Instant::now();
         history.buckets(&key((i * 7) % SERIES), START, end, 60_000).await?;
         took.push(began.elapsed());
+    }
+    Ok(median_ms(took))
+}
+
+/// An hour of a hundred series: as they were sent, and by minutes.
+async fn hour_of_many(history: &History, seconds: i64) -> Result<(f64, f64), Box<dyn Error>> {
+    let (mut raw, mut minutes) = (Vec::new(), Vec::new());
+    for i in 0..100 {
+        let from = Timestamp(START.0 + (i * 37 % ((seconds - 3_540) / 60)) * 60_000);
+        let to = Timestamp(from.0 + 3_600_000);
+        let series: Vec<SeriesKey> = (0..100).map(|s| key((i as usize * 7 + s * 9) % SERIES)).collect();
+        let began = Instant::now();
+        let read = history.readings_many(&series, from, to, 100_000).await?;
+        raw.push(began.elapsed());
+        assert_eq!(read.iter().map(Vec::len).sum::<usize>(), 360_000);
+        let began = Instant::now();
+        let read = history.buckets_many(&series, &Steps::even(from, to, 60_000)?).await?;
+        minutes.push(began.elapsed());
+        assert_eq!(read.iter().map(Vec::len).sum::<usize>(), 6_000);
+    }
+    Ok((median_ms(raw), median_ms(minutes)))
+}
+
+async fn hourly_means_of_all(history: &History, end: Timestamp) -> Result<f64, Box<dyn Error>> {
+    let series: Vec<SeriesKey> = (0..SERIES).map(key).collect();
+    let hours = Timestamp(START.0.div_euclid(3_600_000) * 3_600_000);
+    let steps = Steps::even(hours, end, 3_600_000)?;
+    let mut took = Vec::new();
+    for _ in 0..50 {
+        let began = Instant::now();
+        let read = history.buckets_many(&series, &steps).await?;
+        took.push(began.elapsed());
+        assert_eq!(read.len(), SERIES);
     }
     Ok(median_ms(took))
 }

@@ -50,6 +50,14 @@ impl DayOfHours {
             HistoryError::DamagedHours { day: date.to_string(), series: self.series.0, reason }
         })
     }
+
+    /// What is left of it from an hour on.
+    pub(crate) fn since_hour(&self, hour: i64) -> Result<Option<DayOfHours>, HistoryError> {
+        let mut hours = Hours::default();
+        hours.add(self)?;
+        hours.forget_before(hour);
+        Ok(hours.days(self.series, (self.day, self.day))?.pop())
+    }
 }
 
 /// Hours of one series.
@@ -75,9 +83,8 @@ impl Hours {
         }
     }
 
-    /// Forgets everything up to an hour, that one included.
-    pub(crate) fn forget_through(&mut self, hour: i64) {
-        self.0 = self.0.split_off(&(hour + 1));
+    fn forget_before(&mut self, hour: i64) {
+        self.0 = self.0.split_off(&hour);
     }
 
     /// Those of `[from, to]` that are there.

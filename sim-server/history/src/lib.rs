@@ -175,7 +175,7 @@ impl History {
         core.settled().await?.seal_all(core).await?;
         core.loose.write().call_in_all();
         // The right to change blocks is given back after each step: sealing, deletions and backups get their turn.
-        while core.settled().await?.merge_due(core, true).await? {}
+        while core.settled().await?.merge_due(core).await? {}
         Ok(())
     }
 
@@ -198,6 +198,16 @@ impl History {
     /// Deletes every reading before `cutoff`; returns how many stored ones went. A month that is over goes as a whole.
     pub async fn delete_before(&self, cutoff: Timestamp) -> Result<u64, HistoryError> {
         maintain::delete_before(&self.0.core, cutoff).await
+    }
+
+    /// Deletes what some series hold in blocks that end before the day (UTC) of `cutoff`; returns how many readings went. Where little
+    /// is left of a month that is over, its file shrinks. What is still in memory goes another day.
+    pub async fn delete_series_before(
+        &self,
+        series: &[SeriesKey],
+        cutoff: Timestamp,
+    ) -> Result<u64, HistoryError> {
+        maintain::delete_series_before(&self.0.core, series, cutoff).await
     }
 
     /// Closes the store for all handles: appends that wait are still synced and answered, later ones are refused.

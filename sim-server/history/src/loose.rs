@@ -2,7 +2,7 @@
 
 use crate::{aggregate::Aggregate, block::Block, hours::hour_of, month::Month, series::SeriesId};
 use shared::time::{HOUR_MS, Timestamp};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 /// So many small loose blocks (of less than half of enough) are made one, even when their hours are not over.
 pub(crate) const MANY: usize = 8;
@@ -30,7 +30,8 @@ pub(crate) struct LooseBlocks {
     /// A merged block holds at least this many readings, where its hours do.
     enough: usize,
     months: BTreeMap<Month, HashMap<SeriesId, Vec<Loose>>>,
-    due: BTreeSet<(Month, SeriesId)>,
+    /// Whether more than usual is to be made of it.
+    due: BTreeMap<(Month, SeriesId), bool>,
 }
 
 impl LooseBlocks {
@@ -40,7 +41,7 @@ impl LooseBlocks {
     }
 
     pub(crate) fn new(enough: usize, all: Vec<(SeriesId, Loose)>) -> LooseBlocks {
-        let mut blocks = LooseBlocks { enough, months: BTreeMap::new(), due: BTreeSet::new() };
+        let mut blocks = LooseBlocks { enough, months: BTreeMap::new(), due: BTreeMap::new() };
         for (series, loose) in all {
             blocks.add(series, loose);
         }
@@ -56,7 +57,7 @@ impl LooseBlocks {
         let hours = first < of_series.iter().map(|l| hour_of(l.all.last_time)).max();
         let enough = of_series.iter().map(|l| l.all.count).sum::<u64>() >= self.enough as u64;
         if small >= MANY || hours && enough {
-            self.due.insert((month, series));
+            self.due.entry((month, series)).or_insert(false);
         }
     }
 
@@ -72,17 +73,19 @@ impl LooseBlocks {
         blocks.filter(move |l| l.all.first_time < to && l.all.last_time >= from)
     }
 
-    /// Makes due every series that has any.
+    /// Makes due every series that has any, and any two blocks of it worth making one.
     pub(crate) fn call_in_all(&mut self) {
         for (month, series) in &self.months {
-            self.due.extend(series.keys().map(|id| (*month, *id)));
+            self.due.extend(series.keys().map(|id| ((*month, *id), true)));
         }
     }
 
     /// Makes due every series that has any in a month that is settled.
     pub(crate) fn call_in_settled(&mut self, newest: Timestamp) {
         for (month, series) in self.months.iter().filter(|(month, _)| is_settled(**month, newest)) {
-            self.due.extend(series.keys().map(|id| (*month, *id)));
+            for id in series.keys() {
+                self.due.entry((*month, *id)).or_insert(false);
+            }
         }
     }
 
@@ -93,18 +96,20 @@ impl LooseBlocks {
         Some((first, blocks.iter().map(|l| hour_of(l.all.last_time)).max()?))
     }
 
-    /// The next series to merge, all of one month, until they hold enough readings.
-    pub(crate) fn next(&mut self) -> Option<(Month, Vec<SeriesId>)> {
-        let month = self.due.first()?.0;
+    /// The next series to merge, all of one month, until they hold enough readings; and whether thoroughly.
+    pub(crate) fn next(&mut self) -> Option<(Month, Vec<(SeriesId, bool)>)> {
+        let month = self.due.first_key_value()?.0.0;
         let (mut series, mut readings) = (Vec::new(), 0);
-        while let Some((at, id)) = self.due.first().copied().filter(|(at, _)| *at == month) {
+        while let Some(((at, id), thorough)) =
+            self.due.first_key_value().map(|(k, v)| (*k, *v)).filter(|((at, _), _)| *at == month)
+        {
             let blocks = self.months.get(&at).and_then(|m| m.get(&id)).map_or(&[][..], Vec::as_slice);
             let count: u64 = blocks.iter().map(|l| l.all.count).sum();
             if !series.is_empty() && readings + count > READINGS_AT_ONCE {
                 break;
             }
             readings += count;
-            series.push(id);
+            series.push((id, thorough));
             self.due.pop_first();
         }
         Some((month, series))

@@ -4,13 +4,13 @@ use crate::{
     block::Block,
     core::Core,
     error::{AppendError, HistoryError, io_at},
-    hours::{Hours, day_of, hour_of},
+    hours::{day_of, hour_of, start_of_hour},
     merge,
     month::Month,
     open::{LOG_FOLDER, lock, open_store},
     options::HistoryOptions,
     query::open_block,
-    series::SeriesId,
+    series::{SeriesId, SeriesKey},
     store::{Batch, SqliteStore, Store, Trimmed},
     wal::{create_folder, sync_folder},
     writer::Job,
@@ -48,6 +48,27 @@ pub(crate) async fn delete_before(core: &Core, cutoff: Timestamp) -> Result<u64,
     Ok(u64::try_from(gone).unwrap_or(0))
 }
 
+/// Deletes blocks of some series that end before the day of `cutoff`. A block is a few thousand readings, so these are few rows.
+pub(crate) async fn delete_series_before(
+    core: &Core,
+    series: &[SeriesKey],
+    cutoff: Timestamp,
+) -> Result<u64, HistoryError> {
+    let series: Vec<SeriesId> = series.iter().filter_map(|key| core.registry.find(key)).collect();
+    let cutoff = start_of_hour(day_of(cutoff) * 24);
+    let _settled = core.settled().await?;
+    let mut gone = 0;
+    for (month, totals) in core.store.months() {
+        if totals.oldest < cutoff {
+            gone += core.store.expire(month, &series, cutoff.min(month.end())).await?;
+        }
+    }
+    if gone > 0 {
+        merge::look_again(core).await?;
+    }
+    Ok(u64::try_from(gone).unwrap_or(0))
+}
+
 /// What is left of the blocks that a cutoff goes through. They are loose again: of their hours nothing is merged any more.
 async fn trim_month(core: &Core, month: Month, cutoff: Timestamp) -> Result<Trimmed, HistoryError> {
     let mut trimmed = Trimmed { last_day: day_of(cutoff), ..Trimmed::default() };
@@ -63,10 +84,8 @@ async fn trim_month(core: &Core, month: Month, cutoff: Timestamp) -> Result<Trim
     }
     let days = (day_of(cutoff), trimmed.last_day);
     for day in core.store.hours(month, None, days).await? {
-        let mut hours = Hours::default();
-        hours.add(&day)?;
-        hours.forget_through(through.get(&day.series).copied().unwrap_or(hour_of(cutoff)));
-        trimmed.hours.extend(hours.days(day.series, days)?);
+        let through = through.get(&day.series).copied().unwrap_or(hour_of(cutoff));
+        trimmed.hours.extend(day.since_hour(through + 1)?);
     }
     Ok(trimmed)
 }

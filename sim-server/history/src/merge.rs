@@ -77,7 +77,7 @@ fn merge(series: SeriesId, group: &Group, over: i64, plan: Plan) -> Result<Optio
     let (complete, rest) = readings.split_at(complete);
     if merged_to.is_some() || over >= group.hours.1 || complete.len() >= enough {
         // Loose blocks of the last hour alone stay as they are.
-        let stays = |row: &&Row| !row.merged && hour_of(row.summary.all.first_time) >= over;
+        let stays = |row: &&Row| !plan.thorough && !row.merged && hour_of(row.summary.all.first_time) >= over;
         let kept: Vec<i64> = rows.iter().copied().filter(|r| stays(r)).map(|r| r.summary.id).collect();
         let remove: Vec<i64> = rows.iter().map(|r| r.summary.id).filter(|id| !kept.contains(id)).collect();
         if kept.is_empty() {
@@ -97,8 +97,9 @@ fn merge(series: SeriesId, group: &Group, over: i64, plan: Plan) -> Result<Optio
         }
         return Ok(Some(Outcome { remove, merged: pieces(complete, enough), loose: None }));
     }
-    let small: Vec<&Row> = rows.into_iter().filter(|r| is_small(r.summary.all.count, enough)).collect();
-    if small.len() < plan.many || readings.len() > MAX_POINTS {
+    let small = rows.iter().filter(|r| is_small(r.summary.all.count, enough)).count();
+    let worth = if plan.thorough { small > 0 && rows.len() > 1 } else { small >= MANY };
+    if !worth || readings.len() > MAX_POINTS {
         return Ok(None);
     }
     let remove = group.rows.iter().map(|r| r.summary.id).collect();
@@ -124,13 +125,8 @@ fn pieces(readings: &[Reading], enough: usize) -> Vec<Vec<Reading>> {
     pieces
 }
 
-/// Merges some of what is due, and says whether there may be more. `thorough` makes few blocks of what may not be merged for good
-/// yet.
-pub(crate) async fn merge_due(
-    core: &Core,
-    last_block_id: &mut i64,
-    thorough: bool,
-) -> Result<bool, HistoryError> {
+/// Merges some of what is due, and says whether there may be more.
+pub(crate) async fn merge_due(core: &Core, last_block_id: &mut i64) -> Result<bool, HistoryError> {
     let newest = core.store.months().values().map(|t| t.newest).max().unwrap_or_default();
     let next = {
         let mut blocks = core.loose.write();
@@ -139,7 +135,7 @@ pub(crate) async fn merge_due(
     };
     let Some((month, due)) = next else { return Ok(false) };
     let settled = is_settled(month, newest);
-    let plan = Plan { enough: core.options.merge_points, many: if thorough { 2 } else { MANY }, settled };
+    let plan = Plan { enough: core.options.merge_points, thorough: false, settled };
     match merge_series(core, last_block_id, month, &due, plan).await {
         Ok(()) => Ok(true),
         Err(error) => {
@@ -161,11 +157,11 @@ async fn merge_series(
     core: &Core,
     last_block_id: &mut i64,
     month: Month,
-    due: &[SeriesId],
+    due: &[(SeriesId, bool)],
     plan: Plan,
 ) -> Result<(), HistoryError> {
     let mut work: Vec<Work> = Vec::new();
-    for series in due {
+    for (series, thorough) in due {
         let Some((first, last)) = core.loose.read().hours(month, *series) else { continue };
         let state = core.heads.read().state(*series);
         let (from, to) = (start_of_hour(first), start_of_hour(last + 1));
@@ -179,7 +175,7 @@ async fn merge_series(
         for row in groups.iter_mut().flat_map(|g| &mut g.rows) {
             row.body = bodies.remove(&row.summary.id);
         }
-        work.push(Work { series: series[0], state, groups, hours: Hours::default() });
+        work.push(Work { series: series[0], thorough: *thorough, state, groups, hours: Hours::default() });
     }
     hours_of(core, month, &mut work).await?;
     let first_id = *last_block_id + 1;
@@ -190,7 +186,7 @@ async fn merge_series(
         if plan.settled {
             // There is nothing of them after all.
             let mut blocks = core.loose.write();
-            due.iter().for_each(|series| blocks.forget(month, *series));
+            due.iter().for_each(|(series, _)| blocks.forget(month, *series));
         }
         return Ok(());
     };
@@ -230,8 +226,8 @@ async fn hours_of(core: &Core, month: Month, work: &mut [Work]) -> Result<(), Hi
 struct Plan {
     /// A merged block holds at least this many readings, where its hours do.
     enough: usize,
-    /// So many small loose blocks are made one.
-    many: usize,
+    /// Any two loose blocks are made one, if one is small.
+    thorough: bool,
     /// Nothing more is expected of the month.
     settled: bool,
 }
@@ -239,6 +235,7 @@ struct Plan {
 /// A series' blocks to merge, and its hours on the days they reach.
 struct Work {
     series: SeriesId,
+    thorough: bool,
     state: SeriesState,
     groups: Vec<Group>,
     hours: Hours,
@@ -254,7 +251,8 @@ struct Built {
 fn build(work: &mut [Work], first_id: i64, plan: Plan) -> Result<Option<Built>, HistoryError> {
     let mut replacement = Replacement::default();
     let mut spans = Vec::new();
-    for Work { series, state, groups, hours } in work {
+    for Work { series, thorough, state, groups, hours } in work {
+        let plan = Plan { thorough: *thorough, ..plan };
         let mut span = state.span_ms;
         let mut days: Option<(i64, i64)> = None;
         for group in &*groups {

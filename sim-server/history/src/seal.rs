@@ -36,9 +36,9 @@ impl Sealer {
     }
 
     /// Merges some of what is due, and says whether there may be more.
-    pub(crate) async fn merge_due(&mut self, core: &Core, thorough: bool) -> Result<bool, HistoryError> {
+    pub(crate) async fn merge_due(&mut self, core: &Core) -> Result<bool, HistoryError> {
         self.finish(core).await?;
-        merge::merge_due(core, &mut self.last_block_id, thorough).await
+        merge::merge_due(core, &mut self.last_block_id).await
     }
 
     /// Seals some of what is due, and says whether there may be more: what takes too much memory first, then what keeps the
@@ -203,7 +203,7 @@ pub(crate) async fn run(core: &Core) {
         let result = loop {
             let mut sealer = core.sealer.lock().await;
             let more = match sealer.seal_due(core).await {
-                Ok(false) => sealer.merge_due(core, false).await,
+                Ok(false) => sealer.merge_due(core).await,
                 other => other,
             };
             match more {

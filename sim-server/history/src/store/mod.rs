@@ -234,6 +234,17 @@ impl Store {
         either!(self, store => store.trim(month, cutoff, trimmed).await)
     }
 
+    /// Deletes blocks of some series of the month that end before `cutoff`, the beginning of a day, with their hours. Returns how many
+    /// readings are gone.
+    pub(crate) async fn expire(
+        &self,
+        month: Month,
+        series: &[SeriesId],
+        cutoff: Timestamp,
+    ) -> Result<i64, HistoryError> {
+        either!(self, store => store.expire(month, series, cutoff).await)
+    }
+
     /// Puts merged blocks in the place of those they were merged from, whole or not at all. `last_id` is the greatest number of
     /// a block that was given out.
     pub(crate) async fn replace(

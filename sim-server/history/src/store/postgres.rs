@@ -219,6 +219,21 @@ impl PostgresStore {
         Ok(gone)
     }
 
+    pub(super) async fn expire(
+        &self,
+        month: Month,
+        series: &[SeriesId],
+        cutoff: Timestamp,
+    ) -> Result<i64, HistoryError> {
+        let failed = || self.at("deleting blocks");
+        let mut tx = self.begin().await?;
+        let gone = on_postgres::expire(&mut tx, month, series, cutoff).await.map_err(failed())?;
+        let totals = on_postgres::months(&mut tx).await.map_err(failed())?;
+        tx.commit().await.map_err(failed())?;
+        *self.months.write() = totals.into_iter().collect();
+        Ok(gone)
+    }
+
     pub(super) async fn replace(
         &self,
         month: Month,

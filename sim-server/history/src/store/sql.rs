@@ -15,6 +15,7 @@ use shared::{
     telemetry::{Quality, Reading},
     time::Timestamp,
 };
+use std::collections::HashMap;
 
 /// Names, states and marks. `blob` and `real` are what the database calls bytes and doubles.
 pub(super) fn catalog_schema(real: &str) -> String {
@@ -151,6 +152,25 @@ pub(super) fn loose_block(row: LooseColumns) -> Result<(SeriesId, Loose), sqlx::
 pub(super) fn hours_of_day(row: (i64, i64, Vec<u8>)) -> Result<DayOfHours, sqlx::Error> {
     let (day, series, body) = row;
     Ok(DayOfHours { day, series: series_id(series)?, body })
+}
+
+/// Of blocks (id, series, first and last time) by series and falling last time: which end before the cutoff and meet none that stays,
+/// and from when on, a whole hour, each series keeps what it has.
+pub(super) fn expired(
+    blocks: &[(i64, i64, i64, i64)],
+    cutoff: Timestamp,
+) -> (Vec<i64>, HashMap<i64, Timestamp>) {
+    let mut kept_from: HashMap<i64, Timestamp> = HashMap::new();
+    let mut gone = Vec::new();
+    for (id, series, t0, t1) in blocks {
+        let from = kept_from.entry(*series).or_insert(cutoff);
+        if Timestamp(*t1) >= *from {
+            *from = start_of_hour(hour_of(Timestamp(*t0))).min(*from);
+        } else {
+            gone.push(*id);
+        }
+    }
+    (gone, kept_from)
 }
 
 pub(super) fn state(row: StateColumns) -> Result<(SeriesId, SeriesState), sqlx::Error> {
@@ -533,16 +553,7 @@ macro_rules! statements {
                 month: Month,
                 replacement: &Replacement,
             ) -> Result<(), sqlx::Error> {
-                for ids in replacement.remove.chunks(ROWS_AT_ONCE) {
-                    let mut delete =
-                        QueryBuilder::<$database>::new("DELETE FROM history_blocks WHERE id IN (");
-                    let mut list = delete.separated(", ");
-                    for id in ids {
-                        list.push_bind(*id);
-                    }
-                    list.push_unseparated(")");
-                    delete.build().persistent(ids.len() == ROWS_AT_ONCE).execute(&mut *db).await?;
-                }
+                delete_blocks(db, &replacement.remove).await?;
                 let blocks: Vec<&Block> = replacement.insert.iter().collect();
                 insert_blocks(db, month, &blocks).await?;
                 put_hours(db, &replacement.hours).await?;
@@ -602,6 +613,68 @@ macro_rules! statements {
                 insert_blocks(db, month, &trimmed).await?;
                 recount(db, month).await?;
                 Ok(before - points_in(db, month).await?)
+            }
+
+            /// Returns how many readings are gone.
+            pub(in crate::store) async fn expire(
+                db: &mut Connection,
+                month: Month,
+                series: &[SeriesId],
+                cutoff: Timestamp,
+            ) -> Result<i64, sqlx::Error> {
+                let before = points_in(db, month).await?;
+                for some in series.chunks(ROWS_AT_ONCE) {
+                    let of_series = |statement: &str| {
+                        let mut statement = QueryBuilder::<$database>::new(statement);
+                        statement.push("series IN (");
+                        let mut list = statement.separated(", ");
+                        for id in some {
+                            list.push(id.0);
+                        }
+                        list.push_unseparated(")");
+                        statement
+                    };
+                    let mut reach = of_series("SELECT id, series, t0, t1 FROM history_blocks WHERE ");
+                    reach.push(" AND t0 >= ").push_bind(month.start().0);
+                    reach.push(" AND t0 < ").push_bind(cutoff.0).push(" ORDER BY series, t1 DESC");
+                    let reach: Vec<(i64, i64, i64, i64)> =
+                        reach.build_query_as().persistent(false).fetch_all(&mut *db).await?;
+                    let (gone, kept_from) = expired(&reach, cutoff);
+                    delete_blocks(db, &gone).await?;
+                    if gone.is_empty() {
+                        continue;
+                    }
+                    let days = (day_of(month.start()), day_of(Timestamp(cutoff.0 - 1)));
+                    let mut left = Vec::new();
+                    for of_day in hours(db, Some(some), days).await? {
+                        let from = kept_from.get(&i64::from(of_day.series.0)).copied().unwrap_or(cutoff);
+                        let of_day = of_day.since_hour(hour_of(from)).map_err(|e| inconsistent(e.to_string()))?;
+                        left.extend(of_day);
+                    }
+                    let mut drop = of_series("DELETE FROM history_hours WHERE ");
+                    drop.push(" AND day >= ").push_bind(days.0).push(" AND day <= ").push_bind(days.1);
+                    drop.build().persistent(false).execute(&mut *db).await?;
+                    put_hours(db, &left).await?;
+                }
+                let gone = before - points_in(db, month).await?;
+                if gone > 0 {
+                    recount(db, month).await?;
+                }
+                Ok(gone)
+            }
+
+            async fn delete_blocks(db: &mut Connection, ids: &[i64]) -> Result<(), sqlx::Error> {
+                for ids in ids.chunks(ROWS_AT_ONCE) {
+                    let mut delete =
+                        QueryBuilder::<$database>::new("DELETE FROM history_blocks WHERE id IN (");
+                    let mut list = delete.separated(", ");
+                    for id in ids {
+                        list.push_bind(*id);
+                    }
+                    list.push_unseparated(")");
+                    delete.build().persistent(ids.len() == ROWS_AT_ONCE).execute(&mut *db).await?;
+                }
+                Ok(())
             }
 
             async fn points_in(db: &mut Connection, month: Month) -> Result<i64, sqlx::Error> {

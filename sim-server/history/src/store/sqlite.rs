@@ -87,6 +87,20 @@ impl File {
         self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(self.at("beginning"))
     }
 
+    /// Gives back the space of what was deleted, where that is a quarter of the file.
+    async fn shrink(&self) -> Result<(), HistoryError> {
+        let mut db = self.connection().await?;
+        let pages = async |db: &mut SqliteConnection, what: &'static str| -> Result<i64, HistoryError> {
+            sqlx::query_scalar(what).fetch_one(db).await.map_err(self.at("measuring"))
+        };
+        let free = pages(&mut db, "PRAGMA freelist_count").await?;
+        if free * 4 >= pages(&mut db, "PRAGMA page_count").await? {
+            let shrink = "VACUUM; PRAGMA wal_checkpoint(TRUNCATE);";
+            db.execute(sqlx::raw_sql(shrink)).await.map_err(self.at("shrinking"))?;
+        }
+        Ok(())
+    }
+
     fn bytes(&self) -> u64 {
         ["", "-wal"]
             .iter()
@@ -311,6 +325,27 @@ impl SqliteStore {
         tx.commit().await.map_err(failed())?;
         *file.totals.write() = totals.first().map(|(_, t)| *t).unwrap_or_default();
         file.version.fetch_add(1, Ordering::Relaxed);
+        Ok(gone)
+    }
+
+    pub(super) async fn expire(
+        &self,
+        month: Month,
+        series: &[SeriesId],
+        cutoff: Timestamp,
+    ) -> Result<i64, HistoryError> {
+        let Some(file) = self.month(month) else { return Ok(0) };
+        let failed = || file.file.at("deleting blocks");
+        let mut tx = file.file.begin().await?;
+        let gone = on_sqlite::expire(&mut tx, month, series, cutoff).await.map_err(failed())?;
+        let totals = on_sqlite::months(&mut tx).await.map_err(failed())?;
+        tx.commit().await.map_err(failed())?;
+        *file.totals.write() = totals.first().map(|(_, t)| *t).unwrap_or_default();
+        file.version.fetch_add(1, Ordering::Relaxed);
+        // A month that goes on writes over what is free.
+        if gone > 0 && self.months.read().keys().next_back() != Some(&month) {
+            file.file.shrink().await?;
+        }
         Ok(gone)
     }
 

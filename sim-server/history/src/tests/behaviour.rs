@@ -14,6 +14,7 @@ on_both!(
     memory_stays_within_its_budget,
     a_backup_taken_under_load_holds_everything_acknowledged_before,
     retention_drops_months_and_cuts_blocks,
+    some_series_are_kept_for_less_long,
     a_second_process_is_kept_out,
     many_series_and_many_writers,
 );
@@ -141,6 +142,45 @@ async fn a_backup_taken_under_load_holds_everything_acknowledged_before(place: &
     let again = History::restore(&restored.options(), target.path()).await;
     assert!(matches!(again, Err(HistoryError::BadRequest(_))), "a restore overwrites nothing");
     restored.remove().await;
+}
+
+async fn some_series_are_kept_for_less_long(place: &Place) {
+    const DAY: i64 = 86_400_000;
+    let (short, long, history) = (key("meter", "current"), key("meter", "energy"), place.open().await);
+    for day in 0..40 {
+        let of_day = |value: fn(i64) -> f64| {
+            let at = move |i| reading(T + day * DAY + i * 60_000, value(day * 1_400 + i));
+            (0..1_400).map(at)
+        };
+        // One that compresses badly, and one that compresses well.
+        let noise = |i: i64| (i.wrapping_mul(0x1e37_79b9_7f4a_7c15) >> 11) as f64;
+        history.append(points(&short, of_day(noise))).await.unwrap();
+        history.append(points(&long, of_day(|i| i as f64))).await.unwrap();
+    }
+    history.compact().await.unwrap();
+    let before = history.stats().await;
+    let cutoff = Timestamp(T + 30 * DAY);
+    let gone = history.delete_series_before(std::slice::from_ref(&short), cutoff).await.unwrap();
+    let left = all(&history, &short).await;
+    assert_eq!(left.len() as u64 + gone, 56_000);
+    assert!(
+        left.len() >= 14_000 && left[0].timestamp.0 >= T + 28 * DAY,
+        "{} from {}",
+        left.len(),
+        left[0].timestamp
+    );
+    assert_eq!(all(&history, &long).await.len(), 56_000);
+    let hours = history.buckets(&short, Timestamp(T), Timestamp(T + 40 * DAY), 3_600_000).await.unwrap();
+    assert_eq!(hours.iter().map(|h| h.all.count).sum::<u64>(), left.len() as u64);
+    let after = history.stats().await;
+    assert_eq!(after.points, before.points - gone);
+    assert_eq!(history.verify().await.unwrap().faults, []);
+    if place.url().is_none() {
+        // Most of June was of the one that went, and is given back.
+        let june = std::fs::metadata(place.options().folder.join("history-2025-06.db")).unwrap().len();
+        assert!((30_000..200_000).contains(&june), "{june} bytes");
+    }
+    history.close().await.unwrap();
 }
 
 async fn retention_drops_months_and_cuts_blocks(place: &Place) {

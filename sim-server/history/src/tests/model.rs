@@ -23,6 +23,8 @@ enum Step {
     Compact,
     Reopen,
     DeleteBefore(i64),
+    /// Of the first series only, whole blocks only.
+    DeleteFirstBefore(i64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -34,6 +36,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Compact),
         1 => Just(Step::Reopen),
         1 => (-10..20i64).prop_map(Step::DeleteBefore),
+        1 => (-10..20i64).prop_map(|hour| Step::DeleteFirstBefore(hour * 3_600)),
     ]
 }
 
@@ -149,6 +152,20 @@ async fn live(place: &Place, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 let report = history.stats().await.open_report;
                 prop_assert_eq!(report.damage, []);
                 prop_assert_eq!(report.torn_tail, None);
+            }
+            Step::DeleteFirstBefore(second) => {
+                let cutoff = Timestamp(BASE_MS + second * 1_000);
+                let before = history.readings(&series(0), ALWAYS.0, ALWAYS.1, usize::MAX).await.unwrap();
+                history.delete_series_before(&[series(0)], cutoff).await.unwrap();
+                let after = history.readings(&series(0), ALWAYS.0, ALWAYS.1, usize::MAX).await.unwrap();
+                // Nothing younger goes, and what is left is as it was.
+                let day = Timestamp(cutoff.0.div_euclid(86_400_000) * 86_400_000);
+                prop_assert!(before.iter().filter(|r| r.timestamp >= day).all(|r| after.contains(r)));
+                let readings = after.into_iter().map(|r| (r.timestamp, r));
+                prop_assert!(readings.clone().all(|(_, r)| before.contains(&r)));
+                if let Some(known) = model.0.get_mut(&series(0)) {
+                    *known = readings.collect();
+                }
             }
             Step::DeleteBefore(second) => {
                 let cutoff = Timestamp(BASE_MS + second * 1_000);
