@@ -56,6 +56,21 @@ pub(crate) struct ServeArgs {
     /// Address of the devices' MQTT endpoint.
     #[arg(long, env = "PARK_MQTT", default_value = "127.0.0.1:1883")]
     pub(crate) mqtt: SocketAddr,
+    /// Address of the same endpoint under TLS; needs `--tls-cert` and `--tls-key`.
+    #[arg(long, env = "PARK_MQTTS", requires_all = ["tls_cert", "tls_key"])]
+    pub(crate) mqtts: Option<SocketAddr>,
+    /// The server's certificate for `--mqtts` with those between it and its authority, PEM. Read again when it changes.
+    #[arg(long, env = "PARK_TLS_CERT")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, env = "PARK_TLS_KEY")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// The authority that signs the devices' certificates, PEM: a device whose certificate names it needs no password.
+    #[arg(long, env = "PARK_TLS_CLIENT_CA")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+    /// Revocation lists of that authority, PEM.
+    #[arg(long, env = "PARK_TLS_CLIENT_CRL", requires = "tls_client_ca")]
+    pub(crate) tls_client_crl: Option<PathBuf>,
     /// Also reads from this broker, such as `mqtt://user:password@broker:1883`.
     #[arg(long, env = "PARK_MQTT_UPSTREAM")]
     pub(crate) mqtt_upstream: Option<String>,

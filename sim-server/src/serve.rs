@@ -105,6 +105,20 @@ async fn listen(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener
     }
 }
 
+/// The listener for MQTT under TLS, with what secures it, when one is asked for.
+async fn listen_secured(args: &ServeArgs) -> anyhow::Result<Option<(TcpListener, gateway::MqttTls)>> {
+    let (Some(address), Some(certificate), Some(key)) = (args.mqtts, &args.tls_cert, &args.tls_key) else {
+        return Ok(None);
+    };
+    let tls = gateway::MqttTls::open(gateway::MqttTlsFiles {
+        certificate: certificate.clone(),
+        key: key.clone(),
+        client_authority: args.tls_client_ca.clone(),
+        revoked: args.tls_client_crl.clone(),
+    })?;
+    Ok(Some((listen(address, "--mqtts").await?, tls)))
+}
+
 /// Runs until SIGINT or SIGTERM.
 pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let now = clock();
@@ -113,6 +127,7 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     // Before anything is opened: a port in use should cost nothing.
     let http = listen(args.http, "--http").await?;
     let mqtt = listen(args.mqtt, "--mqtt").await?;
+    let mqtts = listen_secured(&args).await?;
     let (http_address, mqtt_address) = (http.local_addr()?, mqtt.local_addr()?);
     let holder = format!("process {} serving http://{http_address}", std::process::id());
     data.name_holder(&holder)?;
@@ -168,8 +183,10 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         async move { Ok(api::serve(http, router, api::ServeOptions::default(), stop).await?) }
     });
     spawn(&mut tasks, {
-        let (stop, twin) = (shutdown.clone(), twin.clone());
-        async move { Ok(gateway::serve_mqtt(mqtt, twin, gateway::MqttOptions::default(), stop).await?) }
+        let (stop, twin, records) = (shutdown.clone(), twin.clone(), records.clone());
+        let listeners = gateway::MqttListeners { plain: mqtt, secured: mqtts };
+        let options = gateway::MqttOptions::default();
+        async move { Ok(gateway::serve_mqtt(listeners, twin, records, options, stop).await?) }
     });
     spawn(&mut tasks, {
         let (stop, twin) = (shutdown.clone(), twin.clone());

@@ -1,9 +1,9 @@
 //! Clients nobody here wrote: Mosquitto's tools and Python's paho register, publish, are commanded and answer.
 
 use anyhow::Context;
-use park_tests::{Server, eventually, now_ms, repository, tool};
+use park_tests::{Server, eventually, now_ms, paho, repository, tool};
 use serde_json::{Value, json};
-use std::{path::PathBuf, process::Stdio};
+use std::process::Stdio;
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
@@ -142,9 +142,7 @@ async fn mosquittos_tools_register_with_curl_publish_are_commanded_and_answer() 
 
 #[tokio::test]
 async fn paho_registers_publishes_is_commanded_and_answers() -> anyhow::Result<()> {
-    let python = std::env::var_os("PARK_TEST_PAHO").map(PathBuf::from);
-    let Some(python) = python else {
-        anyhow::ensure!(std::env::var_os("CI").is_none(), "PARK_TEST_PAHO is not set; scripts/test sets it");
+    let Some(python) = paho::python()? else {
         eprintln!("skipped: PARK_TEST_PAHO names no Python with paho; scripts/test installs one");
         return Ok(());
     };

@@ -1,7 +1,7 @@
 //! From a payload to the twin's verdict, the same for every protocol.
 
 use crate::clock;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use shared::{
     command::CommandAck,
     telemetry::{Refusal, RefusalCode},
@@ -10,7 +10,8 @@ use std::time::Duration;
 use twin::{Sender, Twin};
 
 /// What a payload is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Channel {
     /// `{"deviceId","timestamp","data":{…}}`, one or an array.
     Data,

@@ -26,7 +26,7 @@ pub mod upstream;
 
 pub use http::{device_router, openapi};
 pub use ingest::Channel;
-pub use mqtt::{MqttOptions, serve_mqtt};
+pub use mqtt::{MqttListeners, MqttOptions, MqttTls, MqttTlsFiles, serve_mqtt};
 pub use upstream::{UpstreamOptions, run_upstream};
 
 /// Why a gateway could not start or go on.
@@ -36,4 +36,8 @@ pub enum GatewayError {
     Listener(#[source] std::io::Error),
     #[error("upstream broker URL {url:?}: {reason}")]
     UpstreamUrl { url: String, reason: String },
+    #[error("MQTT sessions: {0}")]
+    Sessions(#[from] records::RecordsError),
+    #[error("MQTT's TLS: {path}: {reason}", path = path.display())]
+    Tls { path: std::path::PathBuf, reason: String },
 }

@@ -1,10 +1,35 @@
 //! The topics of the wire: which one says what, and who may use it.
 //!
 //! A device publishes on `device/{id}/data`, `device/{id}/event` and `device/{id}/control/ack`, and hears
-//! `device/{id}/control` and `device/{id}/errors`; all under its own id only.
+//! `device/{id}/control`, `device/{id}/desired` and `device/{id}/errors`; all under its own id only.
 
 use crate::ingest::Channel;
+use serde::{Deserialize, Serialize};
 use shared::id::DeviceId;
+
+/// What a device can hear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Heard {
+    /// Commands.
+    Control,
+    /// What was refused.
+    Errors,
+    /// The set-points it is to follow: the one retained topic.
+    Desired,
+}
+
+impl Heard {
+    const ALL: [Heard; 3] = [Heard::Control, Heard::Errors, Heard::Desired];
+
+    fn level(self) -> &'static str {
+        match self {
+            Heard::Control => "control",
+            Heard::Errors => "errors",
+            Heard::Desired => "desired",
+        }
+    }
+}
 
 /// Why a publish is refused by its topic alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,25 +41,20 @@ pub(crate) enum TopicRefusal {
 }
 
 /// What a subscription's filter would let the device hear.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FilterVerdict {
     Hears {
-        control: bool,
-        errors: bool,
+        heard: Vec<Heard>,
+        /// `$share/{group}/…`: the device's sessions share what is heard. One is connected at a time, so it is that one.
+        shared: bool,
     },
     NotYours,
     /// Not a filter at all, such as `a/b#`.
     Invalid,
-    /// `$share/…`: a device's own topics have one reader.
-    Shared,
 }
 
-pub(crate) fn control(device: &DeviceId) -> String {
-    format!("device/{device}/control")
-}
-
-pub(crate) fn errors(device: &DeviceId) -> String {
-    format!("device/{device}/errors")
+pub(crate) fn heard(device: &DeviceId, heard: Heard) -> String {
+    format!("device/{device}/{}", heard.level())
 }
 
 /// Splits `device/{id}/{channel}`; `None` when it is no topic devices publish on.
@@ -60,9 +80,13 @@ pub(crate) fn judge_publish(device: &DeviceId, topic: &str) -> Result<Channel, T
 
 /// What `device` would hear by subscribing to `filter`.
 pub(crate) fn judge_filter(device: &DeviceId, filter: &str) -> FilterVerdict {
-    if filter.starts_with("$share/") {
-        return FilterVerdict::Shared;
-    }
+    let (filter, shared) = match filter.strip_prefix("$share/") {
+        None => (filter, false),
+        Some(rest) => match rest.split_once('/') {
+            Some((group, filter)) if !group.is_empty() && !group.contains(['+', '#']) => (filter, true),
+            _ => return FilterVerdict::Invalid,
+        },
+    };
     if !is_filter(filter) {
         return FilterVerdict::Invalid;
     }
@@ -71,14 +95,11 @@ pub(crate) fn judge_filter(device: &DeviceId, filter: &str) -> FilterVerdict {
         return FilterVerdict::NotYours;
     }
     let rest: Vec<&str> = levels.collect();
-    let control = matches(&rest, &["control"]);
-    let errors = matches(&rest, &["errors"]);
-    let wildcard = filter.contains(['+', '#']);
-    if control || errors || wildcard {
-        FilterVerdict::Hears { control, errors }
-    } else {
-        FilterVerdict::NotYours
+    let heard: Vec<Heard> = Heard::ALL.into_iter().filter(|heard| matches(&rest, &[heard.level()])).collect();
+    if heard.is_empty() && !filter.contains(['+', '#']) {
+        return FilterVerdict::NotYours;
     }
+    FilterVerdict::Hears { heard, shared }
 }
 
 /// A topic filter as MQTT 5 section 4.7.1 has it: `#` alone and last, `+` alone in its level.
@@ -135,13 +156,16 @@ mod tests {
     #[test]
     fn a_device_hears_only_its_own_topics() {
         use FilterVerdict::*;
+        let hears = |heard: &[Heard]| Hears { heard: heard.to_vec(), shared: false };
+        let shares = |heard: &[Heard]| Hears { heard: heard.to_vec(), shared: true };
         for (filter, expected) in [
-            ("device/pv-01/control", Hears { control: true, errors: false }),
-            ("device/pv-01/errors", Hears { control: false, errors: true }),
-            ("device/pv-01/+", Hears { control: true, errors: true }),
-            ("device/pv-01/#", Hears { control: true, errors: true }),
-            ("device/pv-01/control/#", Hears { control: true, errors: false }),
-            ("device/pv-01/control/+", Hears { control: false, errors: false }),
+            ("device/pv-01/control", hears(&[Heard::Control])),
+            ("device/pv-01/errors", hears(&[Heard::Errors])),
+            ("device/pv-01/desired", hears(&[Heard::Desired])),
+            ("device/pv-01/+", hears(&Heard::ALL)),
+            ("device/pv-01/#", hears(&Heard::ALL)),
+            ("device/pv-01/control/#", hears(&[Heard::Control])),
+            ("device/pv-01/control/+", hears(&[])),
             ("device/pv-01/data", NotYours),
             ("device/pv-01", NotYours),
             ("device/pv-02/control", NotYours),
@@ -149,7 +173,13 @@ mod tests {
             ("device/#", NotYours),
             ("#", NotYours),
             ("+/pv-01/control", NotYours),
-            ("$share/g/device/pv-01/control", Shared),
+            ("$share/g/device/pv-01/control", shares(&[Heard::Control])),
+            ("$share/g/device/pv-02/control", NotYours),
+            ("$share/g/#", NotYours),
+            ("$share/g", Invalid),
+            ("$share//device/pv-01/control", Invalid),
+            ("$share/+/device/pv-01/control", Invalid),
+            ("$share/g/", Invalid),
             ("device/pv-01/cont#", Invalid),
             ("device/pv-01/#/control", Invalid),
             ("", Invalid),

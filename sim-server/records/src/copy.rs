@@ -96,6 +96,7 @@ const TABLES: &[Table] = &[
         name: "audit",
         columns: &[("id", Text), ("at", Integer), ("who", Text), ("action", Text), ("what", Text)],
     },
+    Table { name: "mqtt_sessions", columns: &[("device_id", Text), ("client_id", Text), ("body", Text)] },
     Table { name: "settings", columns: &[("key", Text), ("value", Text)] },
 ];
 

@@ -31,6 +31,7 @@ mod events;
 mod page;
 mod passwords;
 mod secrets;
+mod sessions;
 mod settings;
 mod tokens;
 mod users;
@@ -42,6 +43,7 @@ pub use devices::{DeviceRecord, StoredDevice};
 pub use error::RecordsError;
 pub use page::Page;
 pub use secrets::{DeviceSecret, is_secret};
+pub use sessions::MqttSession;
 pub use tokens::{Rotation, WALL_TOKEN_PREFIX, WallTokenInfo};
 pub use users::{Role, User};
 

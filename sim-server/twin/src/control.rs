@@ -5,7 +5,7 @@ use crate::{
     check::Sender,
     commands::{CommandInput, CommandOutput, CommandQueue, ConnectionId},
     error::{CommandRefusal, TwinError},
-    setpoint::SetPoints,
+    setpoint::{Desired, SetPoints},
     twin::{Inner, Twin, TwinChange, to_the_end},
     validate::validate_command,
 };
@@ -18,7 +18,10 @@ use shared::{
     telemetry::{Refusal, RefusalCode},
     time::Timestamp,
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -174,6 +177,11 @@ impl Twin {
     /// The power a person has asked of a device, which keeps the plan off it.
     pub fn hold(&self, device: &DeviceId, now: Timestamp) -> Option<Hold> {
         self.inner.desk.lock().set_points.hold(device, now)
+    }
+
+    /// The set-points a device said it follows, by parameter, until their durations are over.
+    pub fn followed(&self, device: &DeviceId, now: Timestamp) -> BTreeMap<String, Desired> {
+        self.inner.desk.lock().set_points.followed(device, now)
     }
 
     /// A command with all that is known of it. An end is known once it is journaled.

@@ -50,6 +50,7 @@ pub use control::Connection;
 pub use error::{CommandRefusal, TwinError};
 pub use live::LiveTable;
 pub use model::{MeasurementRules, ModelRules};
+pub use outbox::Outbox;
 pub use records::{DeviceRecord, DeviceSecret};
 pub use registry::{DeviceEntry, Registry};
 pub use setpoint::{Desired, SetPoints};

@@ -10,7 +10,7 @@ use std::hash::Hash;
 use tokio::sync::Notify;
 
 #[derive(Debug)]
-pub(crate) struct Outbox<K, V> {
+pub struct Outbox<K, V> {
     state: Mutex<State<K, V>>,
     /// Held by the one who writes, so that an older state never follows a newer one.
     writing: tokio::sync::Mutex<()>,
@@ -23,8 +23,14 @@ struct State<K, V> {
     in_flight: IndexMap<K, V>,
 }
 
+impl<K: Hash + Eq + Clone, V: Clone> Default for Outbox<K, V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<K: Hash + Eq + Clone, V: Clone> Outbox<K, V> {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             state: Mutex::new(State { waiting: IndexMap::new(), in_flight: IndexMap::new() }),
             writing: tokio::sync::Mutex::new(()),
@@ -32,24 +38,24 @@ impl<K: Hash + Eq + Clone, V: Clone> Outbox<K, V> {
         }
     }
 
-    pub(crate) fn put(&self, key: K, value: V) {
+    pub fn put(&self, key: K, value: V) {
         self.state.lock().waiting.insert(key, value);
         self.added.notify_one();
     }
 
     /// The newest state that is not known to be written yet.
-    pub(crate) fn get(&self, key: &K) -> Option<V> {
+    pub fn get(&self, key: &K) -> Option<V> {
         let state = self.state.lock();
         state.waiting.get(key).or_else(|| state.in_flight.get(key)).cloned()
     }
 
     /// Resolves when something was put since the last time.
-    pub(crate) async fn changed(&self) {
+    pub async fn changed(&self) {
         self.added.notified().await;
     }
 
     /// Writes all that waits; on `Ok` everything put before the call is written.
-    pub(crate) async fn flush<E>(&self, write: impl AsyncFnOnce(Vec<V>) -> Result<(), E>) -> Result<(), E> {
+    pub async fn flush<E>(&self, write: impl AsyncFnOnce(Vec<V>) -> Result<(), E>) -> Result<(), E> {
         let _one_at_a_time = self.writing.lock().await;
         let batch: Vec<V> = {
             let mut state = self.state.lock();

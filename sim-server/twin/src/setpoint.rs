@@ -96,8 +96,17 @@ impl SetPoints {
 
     /// What a device is asked for, by parameter.
     pub fn of(&self, device: &DeviceId, now: Timestamp) -> BTreeMap<String, Desired> {
-        let in_force = self.in_force(device, now).into_iter();
+        self.desired(self.in_force(device, now, |_| true))
+    }
+
+    /// What a device said it follows, by parameter: a newer set-point counts once the device has taken it.
+    pub fn followed(&self, device: &DeviceId, now: Timestamp) -> BTreeMap<String, Desired> {
+        self.desired(self.in_force(device, now, |status| status == CommandStatus::Acknowledged))
+    }
+
+    fn desired(&self, in_force: BTreeMap<&str, (&SetPoint, &Value)>) -> BTreeMap<String, Desired> {
         in_force
+            .into_iter()
             .map(|(name, (point, value))| {
                 let desired = Desired {
                     value: value.clone(),
@@ -114,7 +123,7 @@ impl SetPoints {
 
     /// The power a person has asked of a device, unless that gives way to the plan.
     pub fn hold(&self, device: &DeviceId, now: Timestamp) -> Option<Hold> {
-        let (point, value) = self.in_force(device, now).remove(POWER)?;
+        let (point, value) = self.in_force(device, now, |_| true).remove(POWER)?;
         match &point.issuer {
             Issuer::User { name } if !point.gives_way => {
                 Some(Hold { by: name.clone(), power_kw: value.as_f64()?, until: point.until })
@@ -123,10 +132,16 @@ impl SetPoints {
         }
     }
 
-    /// The newest set-point of each parameter that is in force, with its value.
-    fn in_force(&self, device: &DeviceId, now: Timestamp) -> BTreeMap<&str, (&SetPoint, &Value)> {
+    /// The newest set-point of each parameter that is in force, with its value, among those that count.
+    fn in_force(
+        &self,
+        device: &DeviceId,
+        now: Timestamp,
+        counts: impl Fn(CommandStatus) -> bool,
+    ) -> BTreeMap<&str, (&SetPoint, &Value)> {
         let mut in_force = BTreeMap::new();
-        for point in self.by_device.get(device).into_iter().flatten() {
+        let points = self.by_device.get(device).into_iter().flatten();
+        for point in points.filter(|point| counts(point.status)) {
             if point.releases && point.status == CommandStatus::Acknowledged {
                 in_force.clear();
             }

@@ -3,30 +3,27 @@
 use super::{
     door::Entry,
     endpoint::{Endpoint, Hold},
-    session::{CloseReason, Input, Message, Output, Session},
+    session::{CloseReason, Input, Kept, Message, Opening, Output, Session, SessionOptions},
+    shelf::Taken,
+    wire::{Moved, Wire},
 };
 use crate::{
     clock,
     ingest::{self, Verdict},
 };
-use bytes::Buf;
+use bytes::{Buf, BytesMut};
 use futures::{
     FutureExt, StreamExt,
     future::{BoxFuture, OptionFuture},
     stream::FuturesOrdered,
 };
+use serde_json::json;
 use shared::{command::CommandDelivery, id::DeviceId};
-use std::{io, sync::Arc, time::Duration};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
-    time::Instant,
-};
+use std::{sync::Arc, time::Duration};
+use tokio::{net::TcpStream, sync::Notify, time::Instant};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use twin::Sender;
+use twin::{Desired, Sender, Twin};
 
 const READ_BYTES: usize = 8 * 1024;
 /// How long a closed connection may still take to swallow its last bytes.
@@ -39,6 +36,9 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 enum Done {
     Judged(Verdict),
     Noted,
+    Taken(Result<Taken, ()>),
+    /// What is kept of the session is on the disk, or not.
+    Written(bool),
 }
 
 type Jobs = FuturesOrdered<BoxFuture<'static, Done>>;
@@ -47,10 +47,18 @@ struct Driver {
     endpoint: Arc<Endpoint>,
     entry: Entry,
     session: Session,
+    /// Whom the client's certificate names.
+    certified: Option<Vec<String>>,
     jobs: Jobs,
     taken_over: CancellationToken,
+    desired_changed: Arc<Notify>,
+    hold: Option<Hold>,
+    /// What the client proved itself with, until the twin can hang up on it.
+    proof: Option<(String, String)>,
     known: Option<Known>,
     closed: Option<CloseReason>,
+    /// What is left of the session then.
+    kept: Option<Kept>,
     /// The device has a command, and its answer is what it sends next.
     answer_is_next: bool,
 }
@@ -60,41 +68,94 @@ struct Known {
     sender: Sender,
     link: twin::Connection,
     link_open: bool,
+    session: Taken,
     /// The loop has not seen it yet.
     is_new: bool,
-    _hold: Hold,
 }
 
-pub(super) async fn serve(stream: TcpStream, endpoint: Arc<Endpoint>, entry: Entry) {
+/// Serves one connection to its end, under TLS where there is an acceptor.
+pub(super) async fn serve(
+    stream: TcpStream,
+    secured_by: Option<TlsAcceptor>,
+    endpoint: Arc<Endpoint>,
+    entry: Entry,
+) {
     // Small acknowledgements are what the other side waits for.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY not set");
     }
-    let (mut reader, mut writer) = stream.into_split();
-    let mut driver = Driver::new(endpoint, entry);
-    driver.run(&mut reader, &mut writer).await;
-    let Driver { endpoint, entry: _entry, mut session, mut jobs, known, closed, .. } = driver;
-    drop(known);
+    let count = |why: CloseReason| {
+        metrics::counter!("park_mqtt_closed_total", "reason" => why.as_str()).increment(1);
+    };
+    let (mut wire, certified) = match secured_by {
+        None => (Wire::plain(stream), None),
+        Some(acceptor) => match shake_hands(stream, acceptor, &endpoint, &entry).await {
+            Ok(secured) => secured,
+            Err(why) => return count(why),
+        },
+    };
+    let mut driver = Driver::new(endpoint, entry, certified);
+    driver.run(&mut wire).await;
+    let Driver { endpoint, entry: _entry, mut session, mut jobs, known, closed, kept, hold, .. } = driver;
+    let key = known.map(|known| {
+        endpoint.shelf.put_back(&known.session, kept);
+        known.session.key
+    });
+    drop(hold);
     let why = closed.unwrap_or(CloseReason::PeerClosed);
-    metrics::counter!("park_mqtt_closed_total", "reason" => why.as_str()).increment(1);
+    count(why);
     if why == CloseReason::CrowdedOut {
         // It has said nothing, there is nothing to answer, and its place is somebody else's already.
         return;
     }
     let goodbye = async {
         let (_, outgoing) = session.buffers();
-        let said = tokio::time::timeout(LAST_WRITE, async {
-            endpoint.meters.sent_bytes.increment(outgoing.len() as u64);
-            writer.write_all_buf(outgoing).await?;
-            writer.shutdown().await
-        });
-        if matches!(said.await, Ok(Ok(()))) && why != CloseReason::PeerClosed {
-            linger(&mut reader).await;
+        endpoint.meters.sent_bytes.increment(outgoing.len() as u64);
+        let said = tokio::time::timeout(LAST_WRITE, wire.finish(outgoing)).await;
+        if matches!(said, Ok(Ok(()))) && why != CloseReason::PeerClosed {
+            linger(&mut wire).await;
         }
     };
     // What was taken before the end still reaches the disk: a device that publishes and leaves is not forgotten.
-    let finish = async { while jobs.next().await.is_some() {} };
-    tokio::join!(goodbye, finish);
+    let finish = async {
+        let mut late = Vec::new();
+        while let Some(done) = jobs.next().await {
+            match done {
+                Done::Judged(verdict) => late.push(verdict),
+                Done::Taken(Ok(taken)) => endpoint.shelf.put_back(&taken, taken.kept.as_deref().cloned()),
+                Done::Taken(Err(())) | Done::Noted | Done::Written(_) => {}
+            }
+        }
+        late
+    };
+    let ((), late) = tokio::join!(goodbye, finish);
+    let Some(key) = key else { return };
+    for report in late.into_iter().filter_map(|verdict| session.late_report(verdict)) {
+        endpoint.shelf.add_report(&key, &report);
+    }
+}
+
+/// TLS before MQTT, within the time a stranger has to say who it is.
+async fn shake_hands(
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+    endpoint: &Endpoint,
+    entry: &Entry,
+) -> Result<(Wire, Option<Vec<String>>), CloseReason> {
+    let peer = stream.peer_addr().ok();
+    let crowded_out = OptionFuture::from(match entry {
+        Entry::Place(place) => Some(Box::pin(place.crowded_out().cancelled_owned())),
+        Entry::Lobby(_) | Entry::Nothing => None,
+    });
+    tokio::select! {
+        shaken = Wire::secured(stream, acceptor) => shaken.map_err(|error| {
+            tracing::info!(?peer, %error, "TLS with an MQTT client failed");
+            CloseReason::TlsFailed
+        }),
+        Some(()) = crowded_out => Err(CloseReason::CrowdedOut),
+        () = endpoint.shutdown.cancelled() => Err(CloseReason::Shutdown),
+        () = tokio::time::sleep(endpoint.session.connect_within) => Err(CloseReason::ConnectTimeout),
+    }
 }
 
 /// Most device clients write a PUBACK and then the answer to the command with Nagle's algorithm on: the answer stays on the
@@ -108,38 +169,46 @@ fn acknowledge_bytes_at_once(stream: &TcpStream) {
     let _ = stream;
 }
 
-async fn linger(reader: &mut OwnedReadHalf) {
-    let mut scrap = vec![0; READ_BYTES];
+async fn linger(wire: &mut Wire) {
+    let mut scrap = BytesMut::with_capacity(READ_BYTES);
     let discard = async {
         let mut total = 0;
         while total < LINGER_BYTES {
-            match reader.read(&mut scrap).await {
-                Ok(0) | Err(_) => break,
-                Ok(bytes) => total += bytes,
+            match wire.moved(Some(&mut scrap), &[]).await {
+                Moved::In(bytes) => total += bytes,
+                Moved::Out(_) | Moved::Closed => break,
             }
+            scrap.clear();
         }
     };
     let _ = tokio::time::timeout(LINGER, discard).await;
 }
 
 impl Driver {
-    fn new(endpoint: Arc<Endpoint>, entry: Entry) -> Self {
+    fn new(endpoint: Arc<Endpoint>, entry: Entry, certified: Option<Vec<String>>) -> Self {
         let options = if matches!(entry, Entry::Place(_)) { &endpoint.session } else { &endpoint.lobby };
-        let session = Session::new(options.clone(), endpoint.started.elapsed());
+        let options = SessionOptions { has_certificate: certified.is_some(), ..options.clone() };
+        let session = Session::new(options, endpoint.started.elapsed());
         Self {
             endpoint,
             entry,
             session,
+            certified,
             jobs: Jobs::new(),
             taken_over: CancellationToken::new(),
+            desired_changed: Arc::default(),
+            hold: None,
+            proof: None,
             known: None,
             closed: None,
+            kept: None,
             answer_is_next: false,
         }
     }
 
-    async fn run(&mut self, reader: &mut OwnedReadHalf, writer: &mut OwnedWriteHalf) {
+    async fn run(&mut self, wire: &mut Wire) {
         let (shutdown, taken_over) = (self.endpoint.shutdown.clone(), self.taken_over.clone());
+        let desired_changed = Arc::clone(&self.desired_changed);
         let (shutdown, taken_over) = (shutdown.cancelled(), taken_over.cancelled());
         tokio::pin!(shutdown, taken_over);
         let mut crowded_out = OptionFuture::from(match &self.entry {
@@ -154,11 +223,7 @@ impl Driver {
             while let Some(Some(done)) = self.jobs.next().now_or_never() {
                 self.on_done(done);
             }
-            if let Err(error) = self.write_now(writer) {
-                tracing::trace!(%error, "MQTT connection lost while writing");
-                self.handle(Input::PeerClosed);
-                continue;
-            }
+            self.write_now(wire);
             if self.closed.is_some() {
                 break;
             }
@@ -171,7 +236,7 @@ impl Driver {
             timer.set(self.session.deadline().map(|deadline| self.endpoint.started + deadline));
             let wants_bytes = self.session.wants_bytes();
             let wants_deliveries = self.session.wants_deliveries();
-            let has_outgoing = self.session.has_outgoing();
+            let hears_desired = self.session.hears_desired();
             let (inbox, outgoing) = self.session.buffers();
             if wants_bytes && inbox.capacity() - inbox.len() < READ_BYTES / 4 {
                 inbox.reserve(READ_BYTES);
@@ -185,19 +250,16 @@ impl Driver {
                     self.on_done(done);
                     continue;
                 }
-                read = reader.read_buf(inbox), if wants_bytes => match read {
-                    Ok(0) | Err(_) => Input::PeerClosed,
-                    Ok(bytes) => {
+                moved = wire.moved(wants_bytes.then_some(inbox), outgoing) => match moved {
+                    Moved::In(bytes) => {
                         self.endpoint.meters.received_bytes.increment(bytes as u64);
                         Input::Received
                     }
-                },
-                written = writer.write(outgoing), if has_outgoing => match written {
-                    Ok(0) | Err(_) => Input::PeerClosed,
-                    Ok(bytes) => {
+                    Moved::Out(bytes) => {
                         self.note_written(bytes);
-                        Input::Written
+                        Input::Sent
                     }
+                    Moved::Closed => Input::PeerClosed,
                 },
                 delivery = next_delivery(&mut self.known), if wants_deliveries => match delivery {
                     Some(delivery) => {
@@ -206,36 +268,40 @@ impl Driver {
                     }
                     None => continue,
                 },
+                () = desired_changed.notified(), if hears_desired => self.desired(false),
                 () = timer.fired() => Input::Tick,
             };
             self.handle(input);
             if std::mem::take(&mut self.answer_is_next) {
-                acknowledge_bytes_at_once(reader.as_ref());
+                acknowledge_bytes_at_once(wire.tcp());
             }
         }
     }
 
     fn on_done(&mut self, done: Done) {
-        if let Done::Judged(verdict) = done {
-            self.handle(Input::Judged(verdict));
+        match done {
+            Done::Judged(verdict) => self.handle(Input::Judged(verdict)),
+            Done::Written(is_written) => self.handle(Input::Written(is_written)),
+            Done::Taken(Ok(taken)) => self.open(taken),
+            Done::Taken(Err(())) => self.handle(Input::Opened(Err(()))),
+            Done::Noted => {}
         }
     }
 
     /// Writes as much as the socket takes without waiting.
-    fn write_now(&mut self, writer: &OwnedWriteHalf) -> io::Result<()> {
+    fn write_now(&mut self, wire: &mut Wire) {
         while self.session.has_outgoing() {
             let (_, outgoing) = self.session.buffers();
-            match writer.try_write(outgoing) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(bytes) => {
+            match wire.write_now(outgoing) {
+                Some(Moved::Out(bytes)) => {
                     self.note_written(bytes);
-                    self.handle(Input::Written);
+                    self.handle(Input::Sent);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
+                Some(_) => return self.handle(Input::PeerClosed),
+                None => break,
             }
         }
-        Ok(())
+        wire.flush_now();
     }
 
     fn note_written(&mut self, bytes: usize) {
@@ -246,7 +312,7 @@ impl Driver {
 
     fn handle(&mut self, input: Input) {
         let now = self.endpoint.started.elapsed();
-        let outputs = self.session.handle(input, now);
+        let outputs = self.session.handle(input, now, clock::now());
         for output in outputs {
             self.act(output);
         }
@@ -255,15 +321,25 @@ impl Driver {
     fn act(&mut self, output: Output) {
         match output {
             Output::Authenticate { user, password } => {
-                let twin = self.endpoint.twin.clone();
-                let proves = || twin.authenticate(&user, std::str::from_utf8(&password).ok()?);
-                self.handle(Input::Authenticated(proves()));
-                // Replaced just now, before there was a line to hang up.
-                if self.known.is_some() && proves().is_none() {
-                    self.handle(Input::SecretReplaced);
-                }
+                let twin = &self.endpoint.twin;
+                let device = match &self.certified {
+                    Some(names) => certified_device(twin, names, user.as_deref()),
+                    None => user.zip(password.and_then(|bytes| String::from_utf8(bytes).ok())).and_then(
+                        |(user, secret)| {
+                            let device = twin.authenticate(&user, &secret);
+                            self.proof = Some((user, secret));
+                            device
+                        },
+                    ),
+                };
+                self.handle(Input::Authenticated(device));
             }
-            Output::Opened(device) => self.welcome(&device),
+            Output::Open(opening) => self.welcome(opening),
+            Output::Keep { kept, answer } => self.keep(&kept, answer),
+            Output::AskDesired { retained } => {
+                let desired = self.desired(retained);
+                self.handle(desired);
+            }
             Output::Publish(message) => self.hand_over(message),
             Output::CommandSent(id) => {
                 self.answer_is_next = true;
@@ -279,7 +355,8 @@ impl Driver {
             Output::Refused(code) => {
                 metrics::counter!("park_mqtt_refused_total", "code" => code).increment(1);
             }
-            Output::Close { why, will } => {
+            Output::Close { why, will, kept } => {
+                self.kept = kept.map(|kept| *kept);
                 if let Some(will) = will {
                     self.hand_over(will);
                 }
@@ -288,20 +365,64 @@ impl Driver {
         }
     }
 
-    fn welcome(&mut self, device: &DeviceId) {
+    /// The device's other connection is told to go; then its session is taken from the shelf.
+    fn welcome(&mut self, opening: Opening) {
         if let Entry::Place(place) = &mut self.entry
             && !place.is_now_a_devices()
         {
             return self.handle(Input::CrowdedOut);
         }
-        let hold = self.endpoint.hold(device, self.taken_over.clone());
+        let (taken_over, desired_changed) = (self.taken_over.clone(), Arc::clone(&self.desired_changed));
+        self.hold = Some(self.endpoint.hold(&opening.device, taken_over, desired_changed));
+        if let Some(taken) = self.endpoint.shelf.take_now(&opening) {
+            return self.open(taken);
+        }
+        let endpoint = Arc::clone(&self.endpoint);
+        self.jobs.push_back(
+            async move { Done::Taken(endpoint.shelf.take(&opening, &endpoint.twin).await) }.boxed(),
+        );
+    }
+
+    fn open(&mut self, mut taken: Taken) {
+        let device = taken.key.0.clone();
+        let kept = taken.kept.take();
         self.known = Some(Known {
             sender: Sender::Device(device.clone()),
-            link: self.endpoint.twin.connect(device, clock::now()),
+            link: self.endpoint.twin.connect(&device, clock::now()),
             link_open: true,
+            session: taken,
             is_new: true,
-            _hold: hold,
         });
+        self.handle(Input::Opened(Ok(kept)));
+        // Replaced just now, before there was a line to hang up.
+        if let Some((user, secret)) = self.proof.take()
+            && self.endpoint.twin.authenticate(&user, &secret).is_none()
+        {
+            self.handle(Input::SecretReplaced);
+        }
+    }
+
+    fn keep(&mut self, kept: &Kept, answer: bool) {
+        let Some(known) = &self.known else { return };
+        self.endpoint.shelf.note(&known.session, kept);
+        if answer {
+            let endpoint = Arc::clone(&self.endpoint);
+            self.jobs.push_back(async move { Done::Written(endpoint.shelf.written().await) }.boxed());
+        }
+    }
+
+    fn desired(&self, retained: bool) -> Input {
+        let set_points = self.known.as_ref().map(|known| {
+            let followed = self.endpoint.twin.followed(&known.session.key.0, clock::now());
+            let set_point = |desired: Desired| {
+                json!({
+                    "value": desired.value, "commandId": desired.command_id, "since": desired.since,
+                    "until": desired.until,
+                })
+            };
+            followed.into_iter().map(|(name, desired)| (name, set_point(desired))).collect()
+        });
+        Input::Desired { set_points: set_points.unwrap_or_default(), retained }
     }
 
     fn hand_over(&mut self, message: Message) {
@@ -316,6 +437,17 @@ impl Driver {
             .boxed(),
         );
     }
+}
+
+/// The registered device that a certificate speaks for: the one the client says it is, or the first.
+fn certified_device(twin: &Twin, names: &[String], claimed: Option<&str>) -> Option<DeviceId> {
+    let mut own = names.iter().filter(|name| claimed.is_none_or(|claimed| claimed == *name));
+    let device = own.find_map(|name| twin.registry().get(name)).map(|entry| entry.id().clone());
+    if device.is_none() {
+        let names = names.join(", ");
+        tracing::warn!(%names, claimed, "a client certificate was refused: it names no such device");
+    }
+    device
 }
 
 async fn next_delivery(known: &mut Option<Known>) -> Option<CommandDelivery> {

@@ -4,15 +4,23 @@ use super::{
     connection,
     door::{self, Door, Entry},
     session::{CloseReason, SessionOptions},
+    shelf::Shelf,
+    tls::MqttTls,
 };
-use crate::GatewayError;
+use crate::{GatewayError, clock};
 use metrics::{Counter, Gauge};
 use parking_lot::Mutex;
-use shared::id::DeviceId;
-use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, time::Instant};
+use records::Records;
+use shared::{command::CommandStatus, id::DeviceId};
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Notify, broadcast::error::RecvError},
+    time::Instant,
+};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use twin::Twin;
+use twin::{Twin, TwinChange};
 
 const MOST_CONNECTIONS: usize = 20_000;
 /// How long a client that is only told there is no place may take to ask for one.
@@ -34,6 +42,8 @@ pub struct MqttOptions {
     pub connect_within: Duration,
     /// Longest keep-alive; imposed on clients that ask for none.
     pub max_keep_alive: Duration,
+    /// The longest a session outlives its connection.
+    pub longest_session: Duration,
     /// A client that takes no bytes for this long is closed.
     pub write_stalled_after: Duration,
     /// Bytes waiting for one client above which it is not read.
@@ -51,6 +61,7 @@ impl Default for MqttOptions {
             receive_maximum: 64,
             connect_within: Duration::from_secs(10),
             max_keep_alive: Duration::from_secs(30 * 60),
+            longest_session: Duration::from_secs(30 * 24 * 3600),
             write_stalled_after: Duration::from_secs(20),
             max_outgoing_bytes: 256 * 1024,
             drain_within: Duration::from_secs(10),
@@ -68,6 +79,7 @@ pub(super) struct Endpoint {
     /// Sessions count time from here.
     pub started: Instant,
     pub meters: Meters,
+    pub shelf: Shelf,
     holders: Mutex<Holders>,
 }
 
@@ -80,6 +92,7 @@ struct Holders {
 struct Holder {
     number: u64,
     taken_over: CancellationToken,
+    desired_changed: Arc<Notify>,
 }
 
 /// The connection's hold on its device, given up on drop.
@@ -91,15 +104,44 @@ pub(super) struct Hold {
 
 impl Endpoint {
     /// Makes a connection the device's one; the one before it is told through its token.
-    pub(super) fn hold(self: &Arc<Self>, device: &DeviceId, taken_over: CancellationToken) -> Hold {
+    pub(super) fn hold(
+        self: &Arc<Self>,
+        device: &DeviceId,
+        taken_over: CancellationToken,
+        desired_changed: Arc<Notify>,
+    ) -> Hold {
         let mut holders = self.holders.lock();
         holders.next_number += 1;
         let number = holders.next_number;
-        if let Some(before) = holders.by_device.insert(device.clone(), Holder { number, taken_over }) {
+        let holder = Holder { number, taken_over, desired_changed };
+        if let Some(before) = holders.by_device.insert(device.clone(), holder) {
             before.taken_over.cancel();
         }
         self.meters.connections.set(holders.by_device.len() as f64);
         Hold { endpoint: Arc::clone(self), device: device.clone(), number }
+    }
+
+    /// Tells connections when their devices' set-points change.
+    async fn watch_desired(&self) {
+        let mut changes = self.twin.changes();
+        loop {
+            match changes.recv().await {
+                Ok(TwinChange::Command(update)) if update.status == CommandStatus::Acknowledged => {
+                    if let Some(holder) = self.holders.lock().by_device.get(&update.device_id) {
+                        holder.desired_changed.notify_one();
+                    }
+                }
+                Ok(_) => {}
+                Err(RecvError::Lagged(_)) => {
+                    self.holders
+                        .lock()
+                        .by_device
+                        .values()
+                        .for_each(|holder| holder.desired_changed.notify_one());
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
     }
 }
 
@@ -134,17 +176,48 @@ impl Meters {
     }
 }
 
+/// Where devices connect.
+pub struct MqttListeners {
+    pub plain: TcpListener,
+    /// The same endpoint under TLS.
+    pub secured: Option<(TcpListener, MqttTls)>,
+}
+
+impl From<TcpListener> for MqttListeners {
+    fn from(plain: TcpListener) -> Self {
+        Self { plain, secured: None }
+    }
+}
+
+impl MqttListeners {
+    async fn accept(&self) -> io::Result<(TcpStream, Option<TlsAcceptor>)> {
+        let Some((listener, tls)) = &self.secured else {
+            return Ok((self.plain.accept().await?.0, None));
+        };
+        tokio::select! {
+            accepted = self.plain.accept() => Ok((accepted?.0, None)),
+            accepted = listener.accept() => Ok((accepted?.0, Some(tls.acceptor()))),
+        }
+    }
+}
+
 /// Serves devices until `shutdown`: then MQTT 5 clients are told, payloads already taken reach the disk, and it returns.
 pub async fn serve_mqtt(
-    listener: TcpListener,
+    listeners: impl Into<MqttListeners>,
     twin: Twin,
+    records: Records,
     options: MqttOptions,
     shutdown: CancellationToken,
 ) -> Result<(), GatewayError> {
-    let address = listener.local_addr().map_err(GatewayError::Listener)?;
-    tracing::info!(%address, max_connections = options.max_connections, "MQTT endpoint open");
+    let listeners = listeners.into();
+    let address = listeners.plain.local_addr().map_err(GatewayError::Listener)?;
+    let secured = listeners.secured.as_ref().map(|(listener, _)| listener.local_addr()).transpose();
+    let secured = secured.map_err(GatewayError::Listener)?;
+    tracing::info!(%address, ?secured, max_connections = options.max_connections, "MQTT endpoint open");
     let session = SessionOptions {
         has_place: true,
+        has_certificate: false,
+        longest_session_s: u32::try_from(options.longest_session.as_secs()).unwrap_or(u32::MAX),
         max_packet_bytes: options.max_packet_bytes,
         window: options.receive_maximum.max(1),
         connect_within: options.connect_within,
@@ -163,17 +236,30 @@ pub async fn serve_mqtt(
         shutdown: shutdown.clone(),
         started: Instant::now(),
         meters: Meters::new(),
+        shelf: Shelf::open(records, clock::now()).await?,
         holders: Mutex::default(),
+    });
+    // Connections that end leave something to be written.
+    let stopped = CancellationToken::new();
+    let behind = tokio::spawn({
+        let endpoint = Arc::clone(&endpoint);
+        let stopped = stopped.clone();
+        async move {
+            tokio::select! {
+                () = endpoint.shelf.run(&endpoint.twin, &stopped) => {}
+                () = endpoint.watch_desired() => {}
+            }
+        }
     });
     let door = Door::new(options.max_connections);
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listeners.accept() => accepted,
             () = shutdown.cancelled() => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, secured_by) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: a silent connection gives one back, the others in their time.
                 metrics::counter!("park_mqtt_accept_errors_total").increment(1);
@@ -189,11 +275,16 @@ pub async fn serve_mqtt(
             metrics::counter!("park_mqtt_closed_total", "reason" => reason).increment(1);
             continue;
         }
-        connections.spawn(connection::serve(stream, Arc::clone(&endpoint), entry));
+        connections.spawn(connection::serve(stream, secured_by, Arc::clone(&endpoint), entry));
     }
     connections.close();
     if tokio::time::timeout(options.drain_within, connections.wait()).await.is_err() {
         tracing::warn!(left = connections.len(), "MQTT connections still busy at shutdown");
     }
+    stopped.cancel();
+    if behind.await.is_err() {
+        tracing::error!("what looks after MQTT sessions ended by itself");
+    }
+    endpoint.shelf.written().await;
     Ok(())
 }

@@ -228,8 +228,13 @@ impl<'a> Link<'a> {
             && let Some((id, _)) = topic::parse_published(&publish.topic)
             && let Ok(device) = id.parse()
         {
-            let payload = report::errors_json(&publish.topic, None, &faults);
-            let sent = self.client.try_publish(topic::errors(&device), QoS::AtMostOnce, false, payload);
+            let payload = report::errors_json(&publish.topic, None, &faults, 0);
+            let sent = self.client.try_publish(
+                topic::heard(&device, topic::Heard::Errors),
+                QoS::AtMostOnce,
+                false,
+                payload,
+            );
             if let Err(error) = sent {
                 tracing::debug!(%error, "error report not sent upstream");
             }
@@ -267,7 +272,7 @@ impl<'a> Link<'a> {
         }
         let payload = serde_json::to_vec(delivery).map_err(|e| e.to_string())?;
         self.client
-            .try_publish(topic::control(device), QoS::AtLeastOnce, false, payload)
+            .try_publish(topic::heard(device, topic::Heard::Control), QoS::AtLeastOnce, false, payload)
             .map_err(|e| e.to_string())?;
         self.requested.push_back((device.clone(), id.clone()));
         Ok(())

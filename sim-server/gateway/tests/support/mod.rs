@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use gateway::{MqttOptions, serve_mqtt};
+use gateway::{MqttListeners, MqttOptions, serve_mqtt};
 use history::{History, HistoryOptions, SeriesKey};
 use records::Records;
 use serde_json::{Value, json};
@@ -30,6 +30,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Park {
     pub(crate) twin: Twin,
     pub(crate) history: History,
+    pub(crate) records: Records,
     pub(crate) folder: TempDir,
     pub(crate) secrets: HashMap<String, String>,
     pub(crate) shutdown: CancellationToken,
@@ -41,19 +42,31 @@ impl Park {
         let history = open_history(folder.path()).await;
         let url = format!("sqlite://{}", folder.path().join("records.db").display());
         let records = Records::open(&url).await.expect("records");
-        let twin = Twin::open(Arc::new(scene()), history.clone(), records, TwinOptions::default(), now())
-            .await
-            .expect("a twin");
+        let twin =
+            Twin::open(Arc::new(scene()), history.clone(), records.clone(), TwinOptions::default(), now())
+                .await
+                .expect("a twin");
         let secrets = twin.provision_scene(Origin::Simulated, now()).await.expect("secrets");
         let secrets = secrets.into_iter().map(|(id, secret)| (id.to_string(), secret.to_string())).collect();
-        Self { twin, history, folder, secrets, shutdown: CancellationToken::new() }
+        Self { twin, history, records, folder, secrets, shutdown: CancellationToken::new() }
     }
 
     /// Starts the endpoint; it ends, and all its connections with it, when the handle is awaited after `shutdown`.
     pub(crate) async fn serve(&self, options: MqttOptions) -> (SocketAddr, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let served = serve_mqtt(listener, self.twin.clone(), options, self.shutdown.clone());
+        self.serve_on(listener, options, self.shutdown.clone()).await
+    }
+
+    /// The same on listeners of the caller's choosing.
+    pub(crate) async fn serve_on(
+        &self,
+        listeners: impl Into<MqttListeners>,
+        options: MqttOptions,
+        shutdown: CancellationToken,
+    ) -> (SocketAddr, JoinHandle<()>) {
+        let listeners = listeners.into();
+        let address = listeners.plain.local_addr().expect("an address");
+        let served = serve_mqtt(listeners, self.twin.clone(), self.records.clone(), options, shutdown);
         (address, tokio::spawn(async move { served.await.expect("the endpoint") }))
     }
 

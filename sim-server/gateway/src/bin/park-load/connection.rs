@@ -14,6 +14,8 @@ use tokio::{
 
 const CONNACK: u8 = 2;
 const PUBACK: u8 = 4;
+const SUBACK: u8 = 9;
+const PINGRESP: u8 = 13;
 const DISCONNECT: u8 = 14;
 /// An acknowledgement that takes longer will not come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -54,15 +56,36 @@ impl Connection {
             last_timestamp_ms: 0,
             sent: 0,
         };
+        let body = it.packet(CONNACK).await?;
+        if body.get(1) != Some(&0) {
+            bail!("device {device}: connection refused, reason {:#04x}", body.get(1).unwrap_or(&0));
+        }
+        Ok(it)
+    }
+
+    /// Listens to its commands.
+    pub(crate) async fn subscribe(&mut self) -> anyhow::Result<()> {
+        self.stream.write_all(&packet::subscribe(&format!("device/{}/control", self.device))).await?;
+        self.packet(SUBACK).await.map(drop)
+    }
+
+    pub(crate) async fn ping(&mut self) -> anyhow::Result<()> {
+        self.stream.write_all(&[0xC0, 0]).await?;
+        self.packet(PINGRESP).await.map(drop)
+    }
+
+    /// The body of the next packet, which must be of this kind.
+    async fn packet(&mut self, expected: u8) -> anyhow::Result<Vec<u8>> {
         loop {
-            if let Some((kind, body, total)) = packet::first(&it.received) {
-                if kind != CONNACK || body.get(1) != Some(&0) {
-                    bail!("device {device}: connection refused, reason {:#04x}", body.get(1).unwrap_or(&0));
+            if let Some((kind, body, total)) = packet::first(&self.received) {
+                if kind != expected {
+                    bail!("device {}: a packet of type {kind} instead of {expected}", self.device);
                 }
-                it.received.drain(..total);
-                return Ok(it);
+                let body = body.to_vec();
+                self.received.drain(..total);
+                return Ok(body);
             }
-            it.read().await?;
+            self.read().await?;
         }
     }
 

@@ -4,10 +4,16 @@
 //! park-load --secrets bench.json --measurements power,voltage --connections 1000 --points 10 --seconds 20
 //! ```
 //!
+//! ```text
+//! park-load --secrets bench.json --idle --connections 10000 --seconds 60 --server-pid 4711
+//! ```
+//!
+//! holds silent connections instead, and says what the server's memory is with them. Otherwise it
 //! prints one line of JSON: acknowledged points a second, and the time from publish to PUBACK. The packets are written by
 //! hand, because on a small machine the generator's own work would be measured instead of the server's.
 
 mod connection;
+mod idle;
 mod packet;
 mod result;
 
@@ -34,7 +40,7 @@ struct Arguments {
     #[arg(long)]
     secrets: PathBuf,
     /// Measurements every one of these devices has: `key`, with values from 0 to 100, or `key=low..high`.
-    #[arg(long, value_delimiter = ',', required = true)]
+    #[arg(long, value_delimiter = ',', required_unless_present = "idle")]
     measurements: Vec<packet::Measurement>,
     /// Connections, one a device; all devices of the file when left out.
     #[arg(long)]
@@ -54,6 +60,12 @@ struct Arguments {
     /// Seconds before the measurement starts.
     #[arg(long, default_value_t = 3.0)]
     warm_up: f64,
+    /// Publishes nothing: holds the connections for `--seconds`.
+    #[arg(long)]
+    idle: bool,
+    /// The server's process, whose memory is looked at with `--idle`.
+    #[arg(long, requires = "idle")]
+    server_pid: Option<u32>,
     /// Threads of the generator.
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -92,6 +104,11 @@ async fn run(arguments: Arguments) -> anyhow::Result<serde_json::Value> {
         .with_context(|| format!("--address {}", arguments.address))?
         .next()
         .with_context(|| format!("--address {} leads nowhere", arguments.address))?;
+    if arguments.idle {
+        let held = Duration::from_secs_f64(arguments.seconds);
+        let secrets = secrets.into_iter().take(wanted).collect();
+        return idle::hold(address, secrets, held, arguments.server_pid).await;
+    }
     let plan = Arc::new(Plan {
         measurements: arguments.measurements.clone(),
         points: arguments.points.max(1),

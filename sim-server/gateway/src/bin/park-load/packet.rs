@@ -39,6 +39,17 @@ pub(crate) fn connect(device: &str, secret: &str) -> Vec<u8> {
     packet
 }
 
+/// SUBSCRIBE to one filter at QoS 1.
+pub(crate) fn subscribe(filter: &str) -> Vec<u8> {
+    let mut body = vec![0, 1, 0];
+    push_text(&mut body, filter);
+    body.push(1);
+    let mut packet = vec![0x82];
+    push_length(&mut packet, body.len());
+    packet.extend_from_slice(&body);
+    packet
+}
+
 /// A QoS 1 publish of `payload` on `topic`, appended to `out`.
 pub(crate) fn publish(out: &mut Vec<u8>, topic: &str, packet_id: u16, payload: &[u8]) {
     out.push(0x32);

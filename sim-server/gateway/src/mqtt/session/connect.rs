@@ -1,6 +1,10 @@
-//! CONNECT and its answer.
+//! CONNECT and its answer: who it is, then whether its will may be, then what is kept of its session, and only then CONNACK.
 
-use super::{CloseReason, Message, Output, Phase, Session, payload_of, publish};
+use super::{
+    CloseReason, Message, Output, Phase, Session,
+    kept::{Kept, LateWill},
+    payload_of, publish,
+};
 use crate::{
     mqtt::reply::{self, ConnectRefusal, Welcome},
     topic,
@@ -9,13 +13,36 @@ use mqtt_protocol_core::mqtt::packet::{Property, v3_1_1, v5_0};
 use shared::id::DeviceId;
 use std::time::Duration;
 
-/// What a CONNECT asked for, kept until the twin has said who it is.
+/// Longer ones are refused for sessions that are to be kept under them.
+const MAX_CLIENT_ID_BYTES: usize = 256;
+
+/// What a CONNECT asked for, kept until it is answered.
 #[derive(Debug, Default)]
 pub(super) struct Hello {
-    client_id_missing: bool,
+    client_id: String,
+    clean_start: bool,
     keep_alive_s: u16,
-    wants_lasting_session: bool,
+    /// How long its session is to outlive the connection; `None` in 3.1.1 for as long as possible.
+    expiry_s: Option<u32>,
     will: Option<(String, Vec<u8>)>,
+    will_delay_s: u32,
+}
+
+/// A will, and how long it waits for its device to come back.
+#[derive(Debug)]
+pub(super) struct Will {
+    pub message: Message,
+    pub delay_s: u32,
+}
+
+/// What the shell is to find out about a session before it is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Opening {
+    pub device: DeviceId,
+    pub client_id: String,
+    /// What is kept under this id is forgotten.
+    pub clean_start: bool,
+    pub expiry_s: u32,
 }
 
 impl Session {
@@ -24,29 +51,40 @@ impl Session {
             return self.refuse_connect(ConnectRefusal::ClientIdMissing);
         }
         let hello = Hello {
-            client_id_missing: false,
+            client_id: connect.client_id().to_owned(),
+            clean_start: connect.clean_session(),
             keep_alive_s: connect.keep_alive(),
-            wants_lasting_session: false,
+            expiry_s: connect.clean_session().then_some(0),
             will: will(connect.will_topic(), connect.will_payload()),
+            will_delay_s: 0,
         };
         self.authenticate(connect.user_name(), connect.password(), hello);
     }
 
-    pub(super) fn on_connect_v5(&mut self, connect: &v5_0::Connect) {
+    /// `takes_no_alias`: the client said so in as many words, which the library was not told.
+    pub(super) fn on_connect_v5(&mut self, connect: &v5_0::Connect, takes_no_alias: bool) {
         let mut hello = Hello {
-            client_id_missing: connect.client_id().is_empty(),
+            client_id: connect.client_id().to_owned(),
+            clean_start: connect.clean_start(),
             keep_alive_s: connect.keep_alive(),
-            wants_lasting_session: false,
+            expiry_s: Some(0),
             will: will(connect.will_topic(), connect.will_payload()),
+            will_delay_s: 0,
         };
         for property in connect.props() {
             match property {
                 Property::AuthenticationMethod(_) => {
                     return self.refuse_connect(ConnectRefusal::BadAuthenticationMethod);
                 }
-                Property::SessionExpiryInterval(seconds) => hello.wants_lasting_session = seconds.val() > 0,
+                Property::SessionExpiryInterval(seconds) => hello.expiry_s = Some(seconds.val()),
                 Property::RequestProblemInformation(wanted) => self.says_reasons = wanted.val() != 0,
+                Property::TopicAliasMaximum(most) if !takes_no_alias => self.alias_maximum = most.val(),
                 _ => {}
+            }
+        }
+        for property in connect.will_props() {
+            if let Property::WillDelayInterval(seconds) = property {
+                hello.will_delay_s = seconds.val();
             }
         }
         self.authenticate(connect.user_name(), connect.password(), hello);
@@ -56,44 +94,101 @@ impl Session {
         if !self.options.has_place {
             return self.refuse_connect(ConnectRefusal::NoPlace);
         }
-        let Some(user) = user else { return self.refuse_connect(ConnectRefusal::Anonymous) };
-        let Some(password) = password else { return self.refuse_connect(ConnectRefusal::BadCredentials) };
-        self.outputs.push(Output::Authenticate { user: user.to_owned(), password: password.to_vec() });
-        self.phase = Phase::Authenticating(hello);
+        if hello.expiry_s != Some(0) && hello.client_id.len() > MAX_CLIENT_ID_BYTES {
+            return self.refuse_connect(ConnectRefusal::ClientIdTooLong);
+        }
+        match (user, password) {
+            _ if self.options.has_certificate => {}
+            (None, _) => return self.refuse_connect(ConnectRefusal::Anonymous),
+            (_, None) => return self.refuse_connect(ConnectRefusal::BadCredentials),
+            _ => {}
+        }
+        let (user, password) = (user.map(str::to_owned), password.map(<[u8]>::to_vec));
+        self.outputs.push(Output::Authenticate { user, password });
+        self.phase = Phase::Authenticating(Box::new(hello));
     }
 
-    pub(super) fn on_authenticated(&mut self, device: Option<DeviceId>, now: Duration) {
+    pub(super) fn on_authenticated(&mut self, device: Option<DeviceId>) {
         let Phase::Authenticating(hello) = &mut self.phase else { return };
-        let hello = std::mem::take(hello);
+        let mut hello = std::mem::take(hello);
         let Some(device) = device else {
-            return self.refuse_connect(ConnectRefusal::BadCredentials);
+            return self.refuse_connect(match self.options.has_certificate {
+                true => ConnectRefusal::BadCertificate,
+                false => ConnectRefusal::BadCredentials,
+            });
         };
-        let longest_s = u16::try_from(self.options.max_keep_alive.as_secs()).unwrap_or(u16::MAX);
-        let imposed = hello.keep_alive_s == 0 || hello.keep_alive_s > longest_s;
-        let welcome = Welcome {
-            // Client ids are free; this one says whose connection it is.
-            assigned_client_id: hello.client_id_missing.then(|| device.to_string()),
-            receive_maximum: self.options.window.max(1),
-            max_packet_bytes: u32::try_from(self.options.max_packet_bytes).unwrap_or(u32::MAX),
-            session_ends_with_connection: hello.wants_lasting_session,
-            keep_alive_s: imposed.then_some(longest_s),
-        };
-        if let Some((topic, payload)) = hello.will {
+        if let Some((topic, payload)) = hello.will.take() {
             match topic::judge_publish(&device, &topic) {
-                Ok(channel) => self.will = Some(Message { channel, payload: payload_of(&payload) }),
+                Ok(channel) => {
+                    let message = Message { channel, payload: payload_of(&payload) };
+                    self.will = Some(Box::new(Will { message, delay_s: hello.will_delay_s }));
+                }
                 Err(refusal) => {
                     self.outputs.push(Output::Refused(publish::topic_code(refusal)));
                     return self.refuse_connect(ConnectRefusal::WillTopic);
                 }
             }
         }
+        let longest_s = self.options.longest_session_s;
+        self.outputs.push(Output::Open(Opening {
+            device: device.clone(),
+            // Client ids are free; a missing one is made of whose connection it is.
+            client_id: match hello.client_id.is_empty() {
+                true => device.to_string(),
+                false => hello.client_id.clone(),
+            },
+            clean_start: hello.clean_start,
+            expiry_s: hello.expiry_s.unwrap_or(longest_s).min(longest_s),
+        }));
+        self.phase = Phase::Opening { device, hello };
+    }
+
+    /// `kept` is what there is of the session, if anything; `Err` when it could not be written.
+    pub(super) fn on_opened(&mut self, kept: Result<Option<Box<Kept>>, ()>, now: Duration) {
+        let Phase::Opening { device, hello } = &mut self.phase else { return };
+        let (device, hello) = (device.clone(), std::mem::take(hello));
+        let Ok(kept) = kept else { return self.refuse_connect(ConnectRefusal::NotStored) };
+        let session_present = kept.is_some();
+        let longest_s = self.options.longest_session_s;
+        let expiry_s = hello.expiry_s.unwrap_or(longest_s).min(longest_s);
+        self.kept =
+            Kept { expiry_s, left_at: None, will: None, ..kept.map(|kept| *kept).unwrap_or_default() };
+        let longest_keep_alive_s = u16::try_from(self.options.max_keep_alive.as_secs()).unwrap_or(u16::MAX);
+        let imposed = hello.keep_alive_s == 0 || hello.keep_alive_s > longest_keep_alive_s;
+        let welcome = Welcome {
+            session_present,
+            assigned_client_id: hello.client_id.is_empty().then(|| device.to_string()),
+            receive_maximum: self.options.window.max(1),
+            max_packet_bytes: u32::try_from(self.options.max_packet_bytes).unwrap_or(u32::MAX),
+            session_expiry_s: (hello.expiry_s != Some(expiry_s)).then_some(expiry_s),
+            keep_alive_s: imposed.then_some(longest_keep_alive_s),
+        };
+        self.asked_to_last = hello.expiry_s != Some(0);
         self.last_heard = now;
-        self.outputs.push(Output::Opened(device.clone()));
         self.phase = Phase::Open(device);
         if self.try_send(reply::welcome(self.version(), &welcome)).is_err() {
             // The client's maximum packet size leaves no room for a CONNACK.
-            self.close(CloseReason::ProtocolError);
+            return self.close(CloseReason::ProtocolError);
         }
+        if !session_present {
+            return;
+        }
+        self.mqtt.restore_qos2_publish_handled(self.kept.taken.iter().copied().collect());
+        self.resume_deliveries();
+        self.send_waiting();
+        if self.kept.subscriptions.hears(topic::Heard::Desired) {
+            self.outputs.push(Output::AskDesired { retained: false });
+        }
+    }
+
+    /// The will as the session's end, or the loss of its connection, leaves it: to be handed over now, or kept.
+    pub(super) fn will_at_the_end(&mut self) -> Option<Message> {
+        let will = self.will.take()?;
+        if will.delay_s > 0 && self.kept.is_lasting() {
+            self.kept.will = Some(LateWill::new(&will.message, will.delay_s));
+            return None;
+        }
+        Some(will.message)
     }
 
     fn refuse_connect(&mut self, why: ConnectRefusal) {
@@ -104,10 +199,13 @@ impl Session {
         self.close(match why {
             ConnectRefusal::WillTopic => CloseReason::BadWill,
             ConnectRefusal::NoPlace => CloseReason::TooManyConnections,
+            ConnectRefusal::NotStored => CloseReason::NotStored,
             ConnectRefusal::Anonymous
             | ConnectRefusal::BadCredentials
+            | ConnectRefusal::BadCertificate
             | ConnectRefusal::BadAuthenticationMethod
-            | ConnectRefusal::ClientIdMissing => CloseReason::BadCredentials,
+            | ConnectRefusal::ClientIdMissing
+            | ConnectRefusal::ClientIdTooLong => CloseReason::BadCredentials,
         });
     }
 }

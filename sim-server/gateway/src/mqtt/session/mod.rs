@@ -9,32 +9,43 @@
 
 mod connect;
 mod deliver;
+mod kept;
 mod publish;
 mod subscribe;
 
 #[cfg(test)]
 mod tests;
 
-use self::{connect::Hello, deliver::Deliveries, publish::Pending, subscribe::Subscriptions};
+pub(crate) use self::{connect::Opening, kept::Kept, publish::LateReport};
+
+use self::{
+    connect::{Hello, Will},
+    deliver::Deliveries,
+    publish::{Acknowledge, Answer, Pending},
+    subscribe::Subscriptions,
+};
 use crate::{
     ingest::{Channel, Verdict},
     mqtt::{
         frame::{self, Announced},
-        reply,
+        reply::{self, SubscribeAnswer, UnsubscribeAnswer},
     },
+    topic::Heard,
 };
 use bytes::BytesMut;
 use mqtt_protocol_core::mqtt::{
     self, ArcPayload, Version,
     common::Cursor,
     connection::{Connection, Event, TimerKind},
-    packet::{GenericPacketTrait, Packet},
+    packet::{GenericPacketTrait, Packet, Property},
     result_code::{DisconnectReasonCode, MqttError},
     role,
 };
+use serde_json::{Map, Value};
 use shared::{
     command::CommandDelivery,
     id::{CommandId, DeviceId},
+    time::Timestamp,
 };
 use std::{collections::VecDeque, time::Duration};
 
@@ -48,7 +59,11 @@ const INBOX_KEPT_BYTES: usize = 64 * 1024;
 pub(crate) struct SessionOptions {
     /// Whether there is room for the client; without, its CONNECT is refused.
     pub has_place: bool,
+    /// Whether the client's certificate says who it is, so that it needs no password.
+    pub has_certificate: bool,
     pub max_packet_bytes: usize,
+    /// The longest a session outlives its connection; clients that ask for more are told.
+    pub longest_session_s: u32,
     /// Publishes that may wait for the twin's verdict; MQTT 5's receive maximum.
     pub window: u16,
     pub connect_within: Duration,
@@ -68,9 +83,18 @@ pub(crate) enum Input {
     /// The client closed its side.
     PeerClosed,
     /// Some of the outgoing bytes were written.
-    Written,
+    Sent,
     /// The answer to [`Output::Authenticate`].
     Authenticated(Option<DeviceId>),
+    /// The answer to [`Output::Open`]: what is kept of the session; an error when it could not be written.
+    Opened(Result<Option<Box<Kept>>, ()>),
+    /// The answer to [`Output::Keep`], where one is asked for: whether it is on the disk.
+    Written(bool),
+    /// The set-points the device follows, because they changed or in answer to [`Output::AskDesired`].
+    Desired {
+        set_points: Map<String, Value>,
+        retained: bool,
+    },
     /// The answer to the oldest unanswered [`Output::Publish`].
     Judged(Verdict),
     /// A command for the device.
@@ -90,20 +114,30 @@ pub(crate) enum Input {
 #[derive(Debug)]
 pub(crate) enum Output {
     Authenticate {
-        user: String,
-        password: Vec<u8>,
+        user: Option<String>,
+        password: Option<Vec<u8>>,
     },
-    /// The connection is this device's from now on.
-    Opened(DeviceId),
+    /// The connection is this device's from now on; what is kept of its session is wanted.
+    Open(Opening),
+    /// Write what is kept of the session, and say when that is done if an answer is wanted.
+    Keep {
+        kept: Box<Kept>,
+        answer: bool,
+    },
+    AskDesired {
+        retained: bool,
+    },
     Publish(Message),
     /// The device has the command.
     CommandSent(CommandId),
     /// Counted: a publish, subscription or will that never reached the twin.
     Refused(&'static str),
-    /// Write what is outgoing, then close. `will` is to be handed over as if published.
+    /// Write what is outgoing, then close. `will` is to be handed over as if published. `kept` is what is left of the session;
+    /// without, it has ended.
     Close {
         why: CloseReason,
         will: Option<Message>,
+        kept: Option<Box<Kept>>,
     },
 }
 
@@ -126,6 +160,7 @@ pub(crate) enum CloseReason {
     BadWill,
     TooManyConnections,
     CrowdedOut,
+    TlsFailed,
     UnsupportedVersion,
     Malformed,
     ProtocolError,
@@ -150,6 +185,7 @@ impl CloseReason {
             CloseReason::BadWill => "bad_will",
             CloseReason::TooManyConnections => "too_many_connections",
             CloseReason::CrowdedOut => "crowded_out",
+            CloseReason::TlsFailed => "tls_failed",
             CloseReason::UnsupportedVersion => "unsupported_version",
             CloseReason::Malformed => "malformed",
             CloseReason::ProtocolError => "protocol_error",
@@ -164,9 +200,28 @@ impl CloseReason {
 
 enum Phase {
     AwaitingConnect,
-    Authenticating(Hello),
+    Authenticating(Box<Hello>),
+    Opening { device: DeviceId, hello: Box<Hello> },
     Open(DeviceId),
     Closed,
+}
+
+/// An answer that waits until what it promises is on the disk. `before` are the subscriptions to go back to when it is not.
+enum Reply {
+    Suback {
+        packet_id: u16,
+        answers: Vec<SubscribeAnswer>,
+        filters: Vec<String>,
+        wants_retained: bool,
+        before: Subscriptions,
+    },
+    Unsuback {
+        packet_id: u16,
+        answers: Vec<UnsubscribeAnswer>,
+        before: Subscriptions,
+    },
+    /// Of a publish whose report is kept.
+    Acknowledge(Acknowledge, Answer),
 }
 
 pub(crate) struct Session {
@@ -177,11 +232,20 @@ pub(crate) struct Session {
     outgoing: BytesMut,
     outputs: Vec<Output>,
     pending: VecDeque<Pending>,
-    subscriptions: Subscriptions,
+    kept: Kept,
+    /// Something kept changed that nobody waits for.
+    is_dirty: bool,
+    awaits_write: Option<Reply>,
     deliveries: Deliveries,
-    will: Option<Message>,
+    /// Topic aliases the client takes.
+    alias_maximum: u16,
+    will: Option<Box<Will>>,
+    /// The CONNECT asked for a session that lasts; only then may a DISCONNECT.
+    asked_to_last: bool,
     /// MQTT 5 clients may ask to be spared reason strings.
     says_reasons: bool,
+    /// The wall clock, for what expires.
+    wall: Timestamp,
     opened_at: Duration,
     last_heard: Duration,
     /// One and a half times what client or server asked for.
@@ -198,10 +262,15 @@ impl Session {
             outgoing: BytesMut::new(),
             outputs: Vec::new(),
             pending: VecDeque::new(),
-            subscriptions: Subscriptions::default(),
+            kept: Kept::default(),
+            is_dirty: false,
+            awaits_write: None,
             deliveries: Deliveries::default(),
+            alias_maximum: 0,
             will: None,
+            asked_to_last: false,
             says_reasons: true,
+            wall: Timestamp(0),
             opened_at: now,
             last_heard: now,
             keep_alive: options.max_keep_alive * 3 / 2,
@@ -231,16 +300,14 @@ impl Session {
     /// Whether a command could be sent to the device now.
     pub(crate) fn wants_deliveries(&self) -> bool {
         matches!(self.phase, Phase::Open(_))
-            && self.subscriptions.control().is_some()
-            && self.deliveries.has_room()
-            && self.mqtt.get_receive_maximum_vacancy_for_send() != Some(0)
-            && self.outgoing.len() < self.options.max_outgoing_bytes
+            && self.kept.subscriptions.hears(Heard::Control)
+            && self.may_deliver()
     }
 
     /// When [`Input::Tick`] is due.
     pub(crate) fn deadline(&self) -> Option<Duration> {
         let silence = match self.phase {
-            Phase::AwaitingConnect | Phase::Authenticating(_) => {
+            Phase::AwaitingConnect | Phase::Authenticating(_) | Phase::Opening { .. } => {
                 Some(self.opened_at + self.options.connect_within)
             }
             // While the socket is not read, silence is ours.
@@ -251,16 +318,26 @@ impl Session {
         [silence, stall].into_iter().flatten().min()
     }
 
-    pub(crate) fn handle(&mut self, input: Input, now: Duration) -> Vec<Output> {
+    /// Whether it wants to hear of changes of the device's desired state.
+    pub(crate) fn hears_desired(&self) -> bool {
+        matches!(self.phase, Phase::Open(_)) && self.kept.subscriptions.hears(Heard::Desired)
+    }
+
+    /// `wall` is for what expires by the calendar: commands and notices.
+    pub(crate) fn handle(&mut self, input: Input, now: Duration, wall: Timestamp) -> Vec<Output> {
         if self.is_closed() {
             return Vec::new();
         }
+        self.wall = wall;
         let was_paused = self.is_paused();
         match input {
             Input::Received => {}
             Input::PeerClosed => self.close(CloseReason::PeerClosed),
-            Input::Written => self.unwritten_since = None,
-            Input::Authenticated(device) => self.on_authenticated(device, now),
+            Input::Sent => self.unwritten_since = None,
+            Input::Authenticated(device) => self.on_authenticated(device),
+            Input::Opened(kept) => self.on_opened(kept, now),
+            Input::Written(is_written) => self.on_written(is_written),
+            Input::Desired { set_points, retained } => self.on_desired(set_points, retained),
             Input::Judged(verdict) => self.on_verdict(verdict),
             Input::Delivery(delivery) => self.on_delivery(delivery),
             Input::Tick => self.on_tick(now),
@@ -282,6 +359,12 @@ impl Session {
             self.last_heard = now;
         }
         self.read_packets(now);
+        if matches!(self.phase, Phase::Open(_)) {
+            self.send_waiting();
+            if std::mem::take(&mut self.is_dirty) && self.kept.is_lasting() {
+                self.outputs.push(Output::Keep { kept: Box::new(self.snapshot()), answer: false });
+            }
+        }
         match (self.outgoing.is_empty(), self.unwritten_since) {
             (true, _) => self.unwritten_since = None,
             (false, None) => self.unwritten_since = Some(now),
@@ -291,7 +374,8 @@ impl Session {
     }
 
     fn is_paused(&self) -> bool {
-        self.pending.len() >= usize::from(self.options.window)
+        self.awaits_write.is_some()
+            || self.pending.len() >= usize::from(self.options.window)
             || self.outgoing.len() >= self.options.max_outgoing_bytes
     }
 
@@ -332,12 +416,14 @@ impl Session {
     }
 
     fn read_packet(&mut self, packet: &mut [u8]) {
+        let mut takes_no_alias = false;
         if let Some(start) = frame::connect_body(packet) {
             if !frame::connect_flags_are_legal(&packet[start..]) {
                 return self.fail(MqttError::MalformedPacket);
             }
             if let Some(at) = frame::zero_topic_alias_maximum(&packet[start..]) {
                 packet[start + at] = 1;
+                takes_no_alias = true;
             }
         }
         let events = self.mqtt.recv(&mut Cursor::new(&*packet));
@@ -345,6 +431,7 @@ impl Session {
         match (received, fault) {
             (_, Some(fault)) => self.fail(fault),
             (_, None) if close => self.close(CloseReason::ProtocolError),
+            (Some(Packet::V5_0Connect(connect)), None) => self.on_connect_v5(&connect, takes_no_alias),
             (Some(packet), None) => self.on_packet(packet),
             (None, None) => {}
         }
@@ -353,10 +440,12 @@ impl Session {
     fn on_packet(&mut self, packet: Packet) {
         match packet {
             Packet::V3_1_1Publish(p) => {
-                self.on_publish(p.topic_name(), p.qos(), p.packet_id(), p.payload().clone());
+                let payload = p.payload().clone();
+                self.on_publish(p.topic_name(), p.qos(), p.packet_id(), payload, p.retain());
             }
             Packet::V5_0Publish(p) => {
-                self.on_publish(p.topic_name(), p.qos(), p.packet_id(), p.payload().clone());
+                let payload = p.payload().clone();
+                self.on_publish(p.topic_name(), p.qos(), p.packet_id(), payload, p.retain());
             }
             Packet::V3_1_1Pubrel(p) => self.on_pubrel(p.packet_id()),
             Packet::V5_0Pubrel(p) => self.on_pubrel(p.packet_id()),
@@ -365,25 +454,35 @@ impl Session {
                 self.on_puback(p.packet_id(), p.reason_code().is_none_or(|code| code.is_success()));
             }
             Packet::V3_1_1Pingreq(_) | Packet::V5_0Pingreq(_) => self.send(reply::pingresp(self.version())),
-            Packet::V3_1_1Subscribe(p) => self.on_subscribe(p.packet_id(), p.entries()),
-            Packet::V5_0Subscribe(p) => self.on_subscribe(p.packet_id(), p.entries()),
+            Packet::V3_1_1Subscribe(p) => self.on_subscribe(p.packet_id(), p.entries(), &[]),
+            Packet::V5_0Subscribe(p) => self.on_subscribe(p.packet_id(), p.entries(), p.props()),
             Packet::V3_1_1Unsubscribe(p) => {
                 self.on_unsubscribe(p.packet_id(), p.entries().iter().map(|e| e.as_str()));
             }
             Packet::V5_0Unsubscribe(p) => {
                 self.on_unsubscribe(p.packet_id(), p.entries().iter().map(|e| e.as_str()));
             }
-            Packet::V3_1_1Disconnect(_) => self.on_disconnect(false),
+            Packet::V3_1_1Disconnect(_) => self.on_disconnect(false, &[]),
             Packet::V5_0Disconnect(p) => self.on_disconnect(
                 p.reason_code().is_some_and(|code| code != DisconnectReasonCode::NormalDisconnection),
+                p.props().as_deref().unwrap_or_default(),
             ),
             Packet::V3_1_1Connect(p) => self.on_connect_v3(&p),
-            Packet::V5_0Connect(p) => self.on_connect_v5(&p),
             _ => self.fail(MqttError::ProtocolError),
         }
     }
 
-    fn on_disconnect(&mut self, keep_will: bool) {
+    fn on_disconnect(&mut self, keep_will: bool, properties: &[Property]) {
+        let expiry_s = properties.iter().find_map(|property| match property {
+            Property::SessionExpiryInterval(seconds) => Some(seconds.val()),
+            _ => None,
+        });
+        match expiry_s {
+            // MQTT 5 section 3.14.2.2.2.
+            Some(1..) if !self.asked_to_last => return self.fail(MqttError::ProtocolError),
+            Some(seconds) => self.kept.expiry_s = seconds.min(self.options.longest_session_s),
+            None => {}
+        }
         if !keep_will {
             self.will = None;
         }
@@ -403,6 +502,15 @@ impl Session {
         } else {
             self.close(CloseReason::ConnectTimeout);
         }
+    }
+
+    /// What is to be known of the session when this connection ends.
+    fn snapshot(&self) -> Kept {
+        Kept { in_flight: self.deliveries.unacknowledged(), ..self.kept.clone() }
+    }
+
+    fn is_v3(&self) -> bool {
+        self.version() == Version::V3_1_1
     }
 
     fn version(&self) -> Version {
@@ -465,7 +573,10 @@ impl Session {
 
     fn say_goodbye(&mut self, reason: DisconnectReasonCode) {
         if self.version() == Version::V5_0 && matches!(self.phase, Phase::Open(_)) {
-            self.send(reply::disconnect(reason));
+            // In words when the client has room for them.
+            if let Err(MqttError::PacketTooLarge) = self.try_send(reply::disconnect(reason, true)) {
+                self.send(reply::disconnect(reason, false));
+            }
         }
     }
 
@@ -476,8 +587,12 @@ impl Session {
         let was_open = matches!(self.phase, Phase::Open(_));
         self.phase = Phase::Closed;
         let is_our_doing = matches!(why, CloseReason::Shutdown | CloseReason::SecretReplaced);
-        let will = self.will.take().filter(|_| was_open && !is_our_doing);
-        self.outputs.push(Output::Close { why, will });
+        if !was_open || is_our_doing {
+            self.will = None;
+        }
+        let will = self.will_at_the_end();
+        let kept = (was_open && self.kept.is_lasting()).then(|| Box::new(self.snapshot()));
+        self.outputs.push(Output::Close { why, will, kept });
     }
 }
 

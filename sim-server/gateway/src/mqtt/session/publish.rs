@@ -1,19 +1,21 @@
 //! Publishes from the device: handed over, then acknowledged in the order they came.
 
-use super::{CloseReason, Message, Output, Phase, Session};
+use super::{CloseReason, Message, Output, Phase, Reply, Session, kept::Sent, subscribe::Terms};
 use crate::{
     ingest::{Fault, Verdict},
     mqtt::reply::{self, PublishAnswer},
     report,
-    topic::{self, TopicRefusal},
+    topic::{self, Heard, TopicRefusal},
 };
 use mqtt_protocol_core::mqtt::{
-    ArcPayload, Version,
+    ArcPayload,
     packet::{Packet, Qos},
     result_code::MqttError,
 };
 use shared::telemetry::RefusalCode;
 
+/// What could not be written, as metrics and the errors topic name it.
+pub(super) const NOT_STORED: &str = "NOT_STORED";
 /// A refused topic or filter is quoted up to here.
 const QUOTED_CHARS: usize = 200;
 
@@ -27,7 +29,7 @@ pub(super) struct Pending {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Acknowledge {
+pub(super) enum Acknowledge {
     Nothing,
     Puback(u16),
     Pubrec(u16),
@@ -43,7 +45,7 @@ impl Acknowledge {
 }
 
 #[derive(Debug)]
-struct Answer {
+pub(super) struct Answer {
     code: PublishAnswer,
     faults: Vec<Fault>,
     /// The store did not take it: MQTT 3.1.1 must not acknowledge.
@@ -51,7 +53,16 @@ struct Answer {
 }
 
 impl Session {
-    pub(super) fn on_publish(&mut self, topic: &str, qos: Qos, packet_id: Option<u16>, payload: ArcPayload) {
+    /// RETAIN asks for nothing that is not done anyway: the newest value of everything is the twin's shadow. An empty retained
+    /// payload, which clears a retained message, finds none and is no telemetry either.
+    pub(super) fn on_publish(
+        &mut self,
+        topic: &str,
+        qos: Qos,
+        packet_id: Option<u16>,
+        payload: ArcPayload,
+        retain: bool,
+    ) {
         let Phase::Open(device) = &self.phase else { return self.fail(MqttError::ProtocolError) };
         let acknowledge = match (qos, packet_id) {
             (Qos::AtMostOnce, _) => Acknowledge::Nothing,
@@ -60,6 +71,15 @@ impl Session {
             _ => return self.fail(MqttError::ProtocolError),
         };
         match topic::judge_publish(device, topic) {
+            Ok(_) if retain && payload.as_slice().is_empty() => {
+                let answer = answer_to(Verdict::Kept { faults: Vec::new() });
+                self.pending.push_back(Pending {
+                    acknowledge,
+                    topic: topic.to_owned(),
+                    answer: Some(answer),
+                });
+                self.acknowledge_answered();
+            }
             Ok(channel) => {
                 self.pending.push_back(Pending { acknowledge, topic: topic.to_owned(), answer: None });
                 self.outputs.push(Output::Publish(Message { channel, payload }));
@@ -75,25 +95,13 @@ impl Session {
 
     pub(super) fn on_verdict(&mut self, verdict: Verdict) {
         let Some(waiting) = self.pending.iter_mut().find(|p| p.answer.is_none()) else { return };
-        waiting.answer = Some(match verdict {
-            Verdict::Kept { faults } => Answer { code: PublishAnswer::Success, faults, not_stored: false },
-            Verdict::Refused { code, faults } => {
-                Answer { code: refused_payload(code), faults, not_stored: false }
-            }
-            Verdict::NotStored(refusal) => Answer {
-                code: match refusal.code {
-                    RefusalCode::Busy => PublishAnswer::QuotaExceeded,
-                    _ => PublishAnswer::StoreFailed,
-                },
-                faults: vec![refusal.into()],
-                not_stored: true,
-            },
-        });
+        waiting.answer = Some(answer_to(verdict));
         self.acknowledge_answered();
     }
 
     pub(super) fn on_pubrel(&mut self, packet_id: u16) {
-        self.send(reply::pubcomp(self.version(), packet_id));
+        let known = self.kept.taken.remove(&packet_id);
+        self.send(reply::pubcomp(self.version(), packet_id, known));
     }
 
     /// The library answers a repeated QoS 2 publish with a PUBREC of its own; while the first copy is not durable that
@@ -104,58 +112,133 @@ impl Session {
             Packet::V5_0Pubrec(p) => p.packet_id(),
             _ => return false,
         };
-        self.pending.iter().any(|p| p.acknowledge == Acknowledge::Pubrec(id))
+        let waits = matches!(&self.awaits_write, Some(Reply::Acknowledge(Acknowledge::Pubrec(other), _)) if *other == id);
+        waits || self.pending.iter().any(|p| p.acknowledge == Acknowledge::Pubrec(id))
     }
 
-    fn acknowledge_answered(&mut self) {
-        while self.pending.front().is_some_and(|p| p.answer.is_some()) {
+    /// A report that is kept is on the disk before the acknowledgement leaves: a device that hears only the latter would think
+    /// that all is well.
+    pub(super) fn acknowledge_answered(&mut self) {
+        while self.awaits_write.is_none() && self.pending.front().is_some_and(|p| p.answer.is_some()) {
             let Some(Pending { acknowledge, topic, answer: Some(answer) }) = self.pending.pop_front() else {
                 return;
             };
-            if !answer.faults.is_empty() {
-                self.report(&topic, acknowledge.packet_id(), &answer.faults);
+            if !answer.faults.is_empty() && self.report(&topic, acknowledge.packet_id(), &answer.faults) {
+                self.is_dirty = false;
+                self.outputs.push(Output::Keep { kept: Box::new(self.snapshot()), answer: true });
+                self.awaits_write = Some(Reply::Acknowledge(acknowledge, answer));
+                return;
             }
-            let version = self.version();
-            if answer.not_stored && version == Version::V3_1_1 {
-                return self.close(CloseReason::NotStored);
-            }
-            let reason = answer.faults.first().filter(|_| self.says_reasons).map(|fault| {
-                if fault.field.is_empty() {
-                    format!("{}: {}", fault.code, fault.message)
-                } else {
-                    format!("{} at {}: {}", fault.code, fault.field, fault.message)
-                }
-            });
-            let packet = |reason: Option<&str>| match acknowledge {
-                Acknowledge::Nothing => None,
-                Acknowledge::Puback(id) => Some(reply::puback(version, id, answer.code, reason)),
-                Acknowledge::Pubrec(id) => Some(reply::pubrec(version, id, answer.code, reason)),
-            };
-            let Some(full) = packet(reason.as_deref()) else { continue };
-            // Too large for the client with its reason: the code alone always fits.
-            if self.try_send(full).is_err()
-                && let Some(bare) = packet(None)
-            {
-                self.send(bare);
-            }
+            self.acknowledge(acknowledge, &answer);
         }
     }
 
-    /// Says what was refused on the device's errors topic, when it listens. QoS 0, and dropped when the client does not keep
-    /// up: it is a report, not the record.
-    pub(super) fn report(&mut self, topic: &str, packet_id: Option<u16>, faults: &[Fault]) {
-        let Phase::Open(device) = &self.phase else { return };
-        if !self.subscriptions.errors() || self.outgoing.len() >= self.options.max_outgoing_bytes {
+    pub(super) fn acknowledge(&mut self, acknowledge: Acknowledge, answer: &Answer) {
+        if self.is_closed() {
             return;
         }
-        let payload = report::errors_json(topic, packet_id, faults);
-        self.send(reply::publish(self.version(), &topic::errors(device), None, payload));
+        let version = self.version();
+        if answer.not_stored && self.is_v3() {
+            return self.close(CloseReason::NotStored);
+        }
+        if let Acknowledge::Pubrec(id) = acknowledge
+            && (answer.code == PublishAnswer::Success || self.is_v3())
+        {
+            self.kept.taken.insert(id);
+        }
+        let reason = answer.faults.first().filter(|_| self.says_reasons).map(|fault| {
+            if fault.field.is_empty() {
+                format!("{}: {}", fault.code, fault.message)
+            } else {
+                format!("{} at {}: {}", fault.code, fault.field, fault.message)
+            }
+        });
+        let packet = |reason: Option<&str>| match acknowledge {
+            Acknowledge::Nothing => None,
+            Acknowledge::Puback(id) => Some(reply::puback(version, id, answer.code, reason)),
+            Acknowledge::Pubrec(id) => Some(reply::pubrec(version, id, answer.code, reason)),
+        };
+        let Some(full) = packet(reason.as_deref()) else { return };
+        // Too large for the client with its reason: the code alone always fits.
+        if self.try_send(full).is_err()
+            && let Some(bare) = packet(None)
+        {
+            self.send(bare);
+        }
+    }
+
+    /// Says what was refused on the device's errors topic, when it listens: on a lasting session with QoS 1 the report is kept
+    /// until the device has it, and this says so; otherwise it leaves at QoS 0, and not at all when the client does not keep up.
+    pub(super) fn report(&mut self, topic: &str, packet_id: Option<u16>, faults: &[Fault]) -> bool {
+        let Some(terms) = self.kept.subscriptions.terms(Heard::Errors) else { return false };
+        let report = |missed| report::errors_json(topic, packet_id, faults, missed);
+        if terms.acknowledged && self.kept.is_lasting() {
+            let wall = self.wall;
+            let is_kept = self.kept.add_notice(wall, report);
+            match is_kept {
+                true => self.is_dirty = true,
+                false => self.outputs.push(Output::Refused("NOTICES_FULL")),
+            }
+            self.send_waiting();
+            return is_kept;
+        }
+        if self.outgoing.len() < self.options.max_outgoing_bytes {
+            let terms = Terms { acknowledged: false, ..terms };
+            if let Err(error) = self.deliver(Heard::Errors, &terms, Sent::Notice(0), report(0), false, None) {
+                tracing::debug!(?error, "report not sent");
+            }
+        }
+        false
+    }
+
+    /// What a verdict that comes after the connection's end has to say, for a session that lasts.
+    pub(crate) fn late_report(&mut self, verdict: Verdict) -> Option<LateReport> {
+        let at = self.pending.iter().position(|pending| pending.answer.is_none())?;
+        let pending = self.pending.remove(at)?;
+        let faults = answer_to(verdict).faults;
+        let terms = self.kept.subscriptions.terms(Heard::Errors)?;
+        (self.kept.is_lasting() && terms.acknowledged && !faults.is_empty()).then(|| LateReport {
+            topic: pending.topic,
+            packet_id: pending.acknowledge.packet_id(),
+            faults,
+        })
     }
 
     pub(super) fn report_too_large(&mut self, bytes: usize, max: usize) {
         let message = format!("a packet of {bytes} bytes; at most {max} are taken");
         let fault = Fault { code: RefusalCode::TooLarge.as_str(), field: String::new(), message };
         self.report("", None, &[fault]);
+    }
+}
+
+/// A report for a device that is gone already.
+#[derive(Debug)]
+pub(crate) struct LateReport {
+    topic: String,
+    packet_id: Option<u16>,
+    faults: Vec<Fault>,
+}
+
+impl LateReport {
+    pub(crate) fn json(&self, missed: usize) -> Vec<u8> {
+        report::errors_json(&self.topic, self.packet_id, &self.faults, missed)
+    }
+}
+
+fn answer_to(verdict: Verdict) -> Answer {
+    match verdict {
+        Verdict::Kept { faults } => Answer { code: PublishAnswer::Success, faults, not_stored: false },
+        Verdict::Refused { code, faults } => {
+            Answer { code: refused_payload(code), faults, not_stored: false }
+        }
+        Verdict::NotStored(refusal) => Answer {
+            code: match refusal.code {
+                RefusalCode::Busy => PublishAnswer::QuotaExceeded,
+                _ => PublishAnswer::StoreFailed,
+            },
+            faults: vec![refusal.into()],
+            not_stored: true,
+        },
     }
 }
 

@@ -59,6 +59,10 @@ enum Step {
     Judge(Verdict),
     Wait(u32),
     Offer(u8),
+    /// The disk has what was to be kept, or not.
+    Write(bool),
+    /// The set-points changed, or were asked for.
+    Desire(u8, bool),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -68,6 +72,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => verdicts().prop_map(Step::Judge),
         1 => (0u32..40).prop_map(Step::Wait),
         1 => (0u8..4).prop_map(Step::Offer),
+        2 => prop::bool::weighted(0.9).prop_map(Step::Write),
+        1 => (0u8..3, any::<bool>()).prop_map(|(power, asked)| Step::Desire(power, asked)),
     ];
     proptest::collection::vec(step, 0..60)
 }
@@ -80,6 +86,106 @@ fn offered(n: u8) -> CommandDelivery {
         timestamp: shared::time::Timestamp(0),
         expires: shared::time::Timestamp(1),
     }
+}
+
+/// What a device may say from its first byte on, in either version.
+fn script(v5: bool, lasts: bool) -> Vec<u8> {
+    let version = if v5 { Version::V5_0 } else { Version::V3_1_1 };
+    let mut script = match (v5, lasts) {
+        (true, true) => {
+            let expiry = mqtt_protocol_core::mqtt::packet::SessionExpiryInterval::new(60).unwrap();
+            connect_v5("pv-01", "secret", 60, vec![expiry.into()])
+        }
+        _ => connect(version, "pv-01", "secret", 60),
+    };
+    script.extend(subscribe(version, 1, &[("device/pv-01/#", Qos::AtLeastOnce)]));
+    for qos in 0..3 {
+        script.extend(publish(version, "device/pv-01/data", qos, u16::from(qos) + 1, b"{}"));
+    }
+    script.extend(packet(0x62, &[0, 3]));
+    script.extend(publish(version, "device/other/data", 1, 9, b"{}"));
+    script.extend([0xC0, 0]);
+    script.extend(packet(0xE0, &[]));
+    script
+}
+
+/// Answers what a session asks of its shell, and counts its ends.
+struct Shell {
+    it: Conversation,
+    closes: usize,
+    deaf: bool,
+}
+
+impl Shell {
+    fn act(&mut self, outputs: Vec<Output>) {
+        for output in outputs {
+            let answers = match output {
+                Output::Authenticate { .. } => {
+                    self.it.handle(Input::Authenticated(Some("pv-01".parse().unwrap())))
+                }
+                Output::Open(_) => self.it.handle(Input::Opened(Ok(None))),
+                Output::Keep { answer: true, .. } => self.it.handle(Input::Written(true)),
+                Output::AskDesired { retained } => {
+                    self.it.handle(Input::Desired { set_points: power(1), retained })
+                }
+                Output::Publish(_) if !self.deaf => self.it.handle(Input::Judged(kept())),
+                Output::Close { .. } => {
+                    self.closes += 1;
+                    Vec::new()
+                }
+                _ => Vec::new(),
+            };
+            self.act(answers);
+        }
+    }
+}
+
+fn power(value: u8) -> serde_json::Map<String, serde_json::Value> {
+    match value {
+        0 => serde_json::Map::new(),
+        value => serde_json::json!({ "power": { "value": value } }).as_object().unwrap().clone(),
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Mutation {
+    Flip(prop::sample::Index, u8),
+    Insert(prop::sample::Index, Vec<u8>),
+    Cut(prop::sample::Index, u8),
+}
+
+fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
+    let at = any::<prop::sample::Index>;
+    let mutation = prop_oneof![
+        4 => (at(), any::<u8>()).prop_map(|(at, mask)| Mutation::Flip(at, mask)),
+        1 => (at(), proptest::collection::vec(any::<u8>(), 1..8)).prop_map(|(at, bytes)| Mutation::Insert(at, bytes)),
+        1 => (at(), any::<u8>()).prop_map(|(at, count)| Mutation::Cut(at, count)),
+    ];
+    proptest::collection::vec(mutation, 0..6)
+}
+
+fn mutated(mut bytes: Vec<u8>, mutations: Vec<Mutation>) -> Vec<u8> {
+    for mutation in mutations {
+        if bytes.is_empty() {
+            break;
+        }
+        match mutation {
+            Mutation::Flip(at, mask) => {
+                let at = at.index(bytes.len());
+                bytes[at] ^= mask;
+            }
+            Mutation::Insert(at, more) => {
+                let at = at.index(bytes.len());
+                bytes.splice(at..at, more);
+            }
+            Mutation::Cut(at, count) => {
+                let at = at.index(bytes.len());
+                let end = bytes.len().min(at + usize::from(count));
+                bytes.drain(at..end);
+            }
+        }
+    }
+    bytes
 }
 
 proptest! {
@@ -97,8 +203,34 @@ proptest! {
     }
 
     #[test]
-    fn a_device_cannot_break_it(v5 in any::<bool>(), steps in steps()) {
-        let mut it = Conversation::open(if v5 { Version::V5_0 } else { Version::V3_1_1 });
+    fn whatever_is_done_to_a_conversation_it_ends_once(
+        v5 in any::<bool>(),
+        lasts in any::<bool>(),
+        deaf in any::<bool>(),
+        mutations in mutations(),
+        chunk in 1usize..64,
+    ) {
+        let bytes = mutated(script(v5, lasts), mutations);
+        let mut shell = Shell { it: Conversation::new(), closes: 0, deaf };
+        for piece in bytes.chunks(chunk) {
+            let outputs = shell.it.send(piece);
+            shell.act(outputs);
+            shell.it.said();
+        }
+        prop_assert_eq!(shell.it.session.is_closed(), shell.closes == 1);
+        let outputs = shell.it.handle(Input::PeerClosed);
+        shell.act(outputs);
+        prop_assert_eq!(shell.closes, 1);
+        let outputs = shell.it.send(&[0xC0, 0]);
+        prop_assert!(outputs.is_empty(), "nothing is done after the end");
+    }
+
+    #[test]
+    fn a_device_cannot_break_it(v5 in any::<bool>(), lasts in any::<bool>(), steps in steps()) {
+        let mut it = Conversation::new();
+        let bytes = script(v5, lasts);
+        it.send(&bytes[..frame::first(&bytes, usize::MAX).unwrap().unwrap().total_bytes]);
+        it.authenticated(Some("pv-01"));
         let mut asked = 0usize;
         for step in steps {
             let outputs = match step {
@@ -109,11 +241,18 @@ proptest! {
                 Step::Wait(seconds) => { it.now += SECOND * seconds; it.handle(Input::Tick) }
                 Step::Offer(n) if it.session.wants_deliveries() => it.handle(Input::Delivery(offered(n))),
                 Step::Offer(_) => Vec::new(),
+                Step::Write(is_written) => it.handle(Input::Written(is_written)),
+                Step::Desire(value, retained) => it.handle(Input::Desired { set_points: power(value), retained }),
             };
             asked += published(&outputs).len();
             prop_assert!(asked <= usize::from(options().window) || it.session.is_closed());
             prop_assert!(it.session.pending.len() <= usize::from(options().window));
             prop_assert!(it.session.buffers().1.len() <= options().max_outgoing_bytes + 4096);
+            prop_assert!(it.session.kept.notices.len() <= crate::mqtt::session::kept::MOST_NOTICES);
+            // What is kept can be read again.
+            let snapshot = it.session.snapshot();
+            let read: Kept = serde_json::from_str(&serde_json::to_string(&snapshot).unwrap()).unwrap();
+            prop_assert_eq!(read, snapshot);
         }
         it.said();
     }

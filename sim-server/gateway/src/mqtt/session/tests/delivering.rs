@@ -8,7 +8,7 @@ fn delivery(id: &str) -> CommandDelivery {
         command: "setPower".into(),
         parameters: serde_json::Map::new(),
         timestamp: Timestamp(1),
-        expires: Timestamp(2),
+        expires: Timestamp(90_000),
     }
 }
 
@@ -33,7 +33,7 @@ fn a_command_is_sent_when_the_device_acknowledges_the_publish() {
         assert_eq!(
             said,
             [
-                r#"PUBLISH device/pv-01/control qos=1 id=1 {"commandId":"c1","command":"setPower","parameters":{},"timestamp":1,"expires":2}"#
+                r#"PUBLISH device/pv-01/control qos=1 id=1 {"commandId":"c1","command":"setPower","parameters":{},"timestamp":1,"expires":90000}"#
             ]
         );
         assert_eq!(sent(&it.send(&puback(1))), ["c1"]);

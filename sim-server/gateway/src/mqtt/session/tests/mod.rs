@@ -4,6 +4,7 @@ mod arbitrary;
 mod connecting;
 mod delivering;
 mod publishing;
+mod resuming;
 mod subscribing;
 
 use super::*;
@@ -20,6 +21,8 @@ pub(super) fn options() -> SessionOptions {
         write_stalled_after: 20 * SECOND,
         max_outgoing_bytes: 16 * 1024,
         has_place: true,
+        has_certificate: false,
+        longest_session_s: 86_400,
     }
 }
 
@@ -27,6 +30,7 @@ pub(super) fn options() -> SessionOptions {
 pub(super) struct Conversation {
     pub session: Session,
     pub now: Duration,
+    pub wall: Timestamp,
 }
 
 impl Conversation {
@@ -35,7 +39,7 @@ impl Conversation {
     }
 
     pub(super) fn with(options: SessionOptions) -> Self {
-        Self { session: Session::new(options, Duration::ZERO), now: Duration::ZERO }
+        Self { session: Session::new(options, Duration::ZERO), now: Duration::ZERO, wall: Timestamp(0) }
     }
 
     /// A device that is connected and has heard so.
@@ -48,7 +52,7 @@ impl Conversation {
     }
 
     pub(super) fn handle(&mut self, input: Input) -> Vec<Output> {
-        self.session.handle(input, self.now)
+        self.session.handle(input, self.now, self.wall)
     }
 
     pub(super) fn send(&mut self, bytes: &[u8]) -> Vec<Output> {
@@ -56,8 +60,12 @@ impl Conversation {
         self.handle(Input::Received)
     }
 
+    /// The twin knows the device; nothing is kept of a session.
     pub(super) fn authenticated(&mut self, device: Option<&str>) -> Vec<String> {
-        self.handle(Input::Authenticated(device.map(|id| id.parse().unwrap())));
+        let outputs = self.handle(Input::Authenticated(device.map(|id| id.parse().unwrap())));
+        if outputs.iter().any(|output| matches!(output, Output::Open(_))) {
+            self.handle(Input::Opened(Ok(None)));
+        }
         self.said()
     }
 
@@ -65,7 +73,7 @@ impl Conversation {
     pub(super) fn said(&mut self) -> Vec<String> {
         let version = self.session.version();
         let bytes = self.session.buffers().1.split();
-        self.handle(Input::Written);
+        self.handle(Input::Sent);
         words(&bytes, version)
     }
 
@@ -182,6 +190,7 @@ fn words(mut bytes: &[u8], version: Version) -> Vec<String> {
         let id = || u16::from_be_bytes([body[0], body[1]]);
         let reason = || body.get(2).copied().unwrap_or(0);
         said.push(match one[0] >> 4 {
+            2 if body[0] == 1 => format!("CONNACK {:#04x} resumed", body[1]),
             2 => format!("CONNACK {:#04x}", body[1]),
             3 => {
                 let topic_bytes = usize::from(id());
@@ -194,15 +203,26 @@ fn words(mut bytes: &[u8], version: Version) -> Vec<String> {
                 } else {
                     String::new()
                 };
-                at += usize::from(v5);
-                format!("PUBLISH {topic} qos={qos}{packet_id} {}", String::from_utf8_lossy(&body[at..]))
+                if v5 {
+                    assert!(body[at] < 128, "short properties");
+                    at += usize::from(body[at]) + 1;
+                }
+                let flags = [(8, " dup"), (1, " retained")]
+                    .map(|(bit, name)| if one[0] & bit != 0 { name } else { "" });
+                let payload = String::from_utf8_lossy(&body[at..]);
+                format!("PUBLISH {topic} qos={qos}{packet_id}{} {payload}", flags.concat())
             }
             4 if v5 => format!("PUBACK {} {:#04x}", id(), reason()),
             4 => format!("PUBACK {}", id()),
             5 if v5 => format!("PUBREC {} {:#04x}", id(), reason()),
             5 => format!("PUBREC {}", id()),
+            7 if reason() != 0 => format!("PUBCOMP {} {:#04x}", id(), reason()),
             7 => format!("PUBCOMP {}", id()),
-            9 => format!("SUBACK {} {:02x?}", id(), &body[if v5 { 3 } else { 2 }..]),
+            9 => {
+                // Fewer than 128 bytes of properties.
+                let codes = if v5 { 3 + usize::from(body[2]) } else { 2 };
+                format!("SUBACK {} {:02x?}", id(), &body[codes..])
+            }
             11 => format!("UNSUBACK {} {:02x?}", id(), &body[if v5 { 3 } else { 2 }..]),
             13 => "PINGRESP".to_owned(),
             14 => format!("DISCONNECT {:#04x}", body.first().copied().unwrap_or(0)),
