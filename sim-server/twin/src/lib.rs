@@ -28,6 +28,7 @@ mod meters;
 mod model;
 mod outbox;
 mod presence;
+mod quality;
 mod registration;
 mod registry;
 mod setpoint;
@@ -50,6 +51,10 @@ pub use control::Connection;
 pub use error::{CommandRefusal, TwinError};
 pub use live::LiveTable;
 pub use model::{MeasurementRules, ModelRules};
+pub use quality::{
+    Cleaned, Cleaning, DeviceQuality, Fill, Gap, Hampel, PointFlag, QualityError, QualityQuery, SampleLimits,
+    Verdict, clean, fuse,
+};
 pub use records::{DeviceRecord, DeviceSecret};
 pub use registry::{DeviceEntry, Registry};
 pub use setpoint::{Desired, SetPoints};
