@@ -13,6 +13,7 @@
 pub mod id;
 pub mod text;
 pub mod time;
+pub mod unit_conversion;
 pub mod units;
 
 pub mod scene;
@@ -25,5 +26,6 @@ pub mod alarm;
 pub mod command;
 pub mod energy;
 pub mod plan;
+pub mod quality;
 pub mod stream;
 pub mod telemetry;

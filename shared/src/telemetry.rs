@@ -24,6 +24,8 @@ pub enum Quality {
     OutOfRange = 1,
     /// Filled in rather than measured.
     Estimated = 2,
+    /// Kept as sent, and doubtful: it jumped, it stands still, or its clock is wrong. The last code a log record has room for.
+    Suspect = 3,
 }
 
 impl Quality {
@@ -32,7 +34,9 @@ impl Quality {
         self as u8
     }
     pub fn from_code(code: u8) -> Option<Self> {
-        [Quality::Good, Quality::OutOfRange, Quality::Estimated].into_iter().find(|q| q.code() == code)
+        [Quality::Good, Quality::OutOfRange, Quality::Estimated, Quality::Suspect]
+            .into_iter()
+            .find(|q| q.code() == code)
     }
 }
 
@@ -88,6 +92,11 @@ pub enum Sent {
     Number(f64),
     /// The word of a `state` measurement.
     Word(String),
+    /// A number in a unit of the device's own, `{"value": 81500, "unit": "W"}`.
+    InUnit {
+        value: f64,
+        unit: String,
+    },
 }
 
 /// What a device announces on its event topic.
@@ -126,6 +135,8 @@ pub enum RefusalCode {
     UnknownDevice,
     UnknownMeasurement,
     UnknownState,
+    /// A value in a unit that cannot be turned into the measurement's.
+    UnknownUnit,
     /// An acknowledgement names a command nobody gave.
     UnknownCommand,
     EmptyData,
@@ -150,6 +161,7 @@ impl RefusalCode {
             RefusalCode::UnknownDevice => "UNKNOWN_DEVICE",
             RefusalCode::UnknownMeasurement => "UNKNOWN_MEASUREMENT",
             RefusalCode::UnknownState => "UNKNOWN_STATE",
+            RefusalCode::UnknownUnit => "UNKNOWN_UNIT",
             RefusalCode::UnknownCommand => "UNKNOWN_COMMAND",
             RefusalCode::EmptyData => "EMPTY_DATA",
             RefusalCode::TimestampTooOld => "TIMESTAMP_TOO_OLD",

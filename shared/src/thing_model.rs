@@ -19,6 +19,11 @@ pub struct ThingModel {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub offline_after_s: Option<u32>,
+    /// How often a device of this kind is expected to report, at least: what gaps and completeness are judged by. Nothing is
+    /// said about either when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86400))]
+    pub period_s: Option<u32>,
     #[schemars(length(min = 1))]
     pub measurements: Vec<Measurement>,
     #[serde(default)]
@@ -82,6 +87,19 @@ pub struct Measurement {
     pub min: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
+    /// How often this one is expected, where that is not the model's own period.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86400))]
+    pub period_s: Option<u32>,
+    /// The fastest believable change, in units a second; a faster one is stored and flagged `suspect`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub rate_per_s: Option<f64>,
+    /// How long a gauge that always moves a little may stand still before its values are flagged `suspect`. Zero and the
+    /// ends of the range are at rest rather than stuck.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub stuck_after_s: Option<u32>,
     /// Digits after the point when shown, and when the simulated fleet rounds as a meter would.
     #[serde(default = "default_decimals")]
     #[schemars(range(max = 9))]
@@ -159,6 +177,13 @@ impl ThingModel {
 
     pub fn command(&self, name: &str) -> Option<&CommandModel> {
         self.commands.iter().find(|c| c.name == name)
+    }
+}
+
+impl ThingModel {
+    /// How often a measurement is expected, in milliseconds.
+    pub fn period_ms(&self, measurement: &Measurement) -> Option<i64> {
+        measurement.period_s.or(self.period_s).map(|s| i64::from(s) * 1_000)
     }
 }
 

@@ -257,6 +257,10 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         tasks.shutdown().await;
     }
     forward.abort();
+    // Connections are over: what they brought last is counted too.
+    if let Err(error) = twin.write_quality().await {
+        tracing::error!("the last counts of data quality could not be written: {error}");
+    }
     history.close().await?;
     match ended {
         None => Ok(()),

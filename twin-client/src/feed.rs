@@ -15,7 +15,7 @@ pub struct FeedPlugin;
 impl Plugin for FeedPlugin {
     fn build(&self, app: &mut App) {
         app.init_resource::<ParkModel>()
-            .add_systems(PreUpdate, (keep_time, drain, watch_history).chain())
+            .add_systems(PreUpdate, (keep_time, drain, watch_history, watch_quality).chain())
             .add_systems(Last, forget_changes);
     }
 }
@@ -70,6 +70,7 @@ fn take(event: NetEvent, model: &mut ParkModel, ui: &mut UiState, selection: &mu
         NetEvent::Plan(plan) => model.plan = Some(*plan),
         NetEvent::Tracking(tracking) => model.tracking = Some(tracking),
         NetEvent::History { point, result } => model.histories.answer(&point, result),
+        NetEvent::Quality(result) => model.quality.answer(*result),
         NetEvent::RoundTrip { ms } => model.round_trip_ms = Some(ms),
         NetEvent::Notice(notice) => {
             let now = model.now;
@@ -101,6 +102,16 @@ fn watch_history(
     }
     if !model.values.changed().is_empty() {
         model.extend_histories(&[name]);
+    }
+}
+
+/// Asks for the quality of the data while its panel is open.
+fn watch_quality(net: Option<Res<Net>>, mut model: ResMut<ParkModel>, ui: Res<UiState>) {
+    let Some(net) = net.filter(|_| ui.panels.quality_open && model.link.is_live()) else { return };
+    let (now, local_now) = (model.now, model.local_now);
+    if model.quality.should_ask(local_now) && !net.ask(NetCommand::Quality { now }) {
+        // The link is busy: in a while again.
+        model.quality.answer(Err(FaultKind::NoAnswer.into()));
     }
 }
 

@@ -8,8 +8,9 @@ use std::{io::Write, process::ExitCode, sync::Arc, time::Duration};
 use twin_client::{
     app::{self, Setup},
     net::{Credentials, LinkConfig, Net},
-    options::Options,
+    options::{Options, Show},
     picture::Task,
+    ui::UiState,
 };
 
 fn main() -> ExitCode {
@@ -45,6 +46,9 @@ fn run(options: &Options) -> Result<AppExit> {
         wall: options.wall,
         headless,
     });
+    if options.show == Some(Show::Quality) {
+        app.world_mut().resource_mut::<UiState>().panels.quality_open = true;
+    }
     app.insert_resource(Net::start(config).context("cannot start the link's thread")?);
     Ok(app.run())
 }

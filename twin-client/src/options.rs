@@ -44,6 +44,9 @@ pub struct Options {
     /// Size of the window or picture.
     #[arg(long, default_value = "1600x900", value_name = "WxH", value_parser = parse_size)]
     pub size: Size,
+    /// Open this panel at the start.
+    #[arg(long, value_enum, value_name = "PANEL")]
+    pub show: Option<Show>,
     /// Headless: give up after this long.
     #[arg(long = "for", default_value_t = 120, value_name = "SECONDS")]
     pub for_s: u64,
@@ -67,6 +70,13 @@ impl From<Lang> for Language {
             Lang::English => Language::English,
         }
     }
+}
+
+/// A panel that is not open by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Show {
+    /// How good the data are.
+    Quality,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

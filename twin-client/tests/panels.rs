@@ -266,3 +266,71 @@ fn a_viewer_cannot_plan_or_acknowledge_and_may_see_who_is_signed_in_and_sign_out
     harness.run_steps(2);
     assert_eq!(harness.state().out, [UiCommand::Logout]);
 }
+
+fn report(shares: [f64; 3], conflict: bool) -> shared::quality::QualityReport {
+    let [completeness, timeliness, validity] = shares.map(Some);
+    let figures = serde_json::json!({
+        "completeness": completeness, "timeliness": timeliness, "validity": validity, "expected": 1000, "came": 900,
+        "received": 900, "late": 12, "backfilled": 0, "outOfRange": 3, "suspect": 2, "jumps": 1, "stuck": 1, "skewed": 0,
+        "duplicates": 0, "refused": 0, "converted": 0, "longestGapS": 900,
+    });
+    let input = |priority: u32, device: &str, value: f64, used: bool| {
+        serde_json::json!({
+            "priority": priority, "measurement": "power", "devices": [device], "value": value, "timestamp": NOW.0,
+            "quality": "good", "used": used, "stale": false, "difference": (!used).then_some(value - 100.0),
+            "conflicts": !used && conflict,
+        })
+    };
+    serde_json::from_value(serde_json::json!({
+        "at": NOW.0, "from": "2026-06-15", "to": "2026-06-21", "lateAfterS": 30, "clockSkewS": 10, "totals": figures,
+        "days": [{ "day": "2026-06-21", "figures": figures }],
+        "devices": [{
+            "deviceId": "bess-1", "model": "storage", "day": "2026-06-21", "clockSkewMs": 15_000, "figures": figures,
+        }],
+        "leftOut": 0,
+        "sources": [{
+            "id": "power", "name": { "zh": "功率", "en": "Power" }, "unit": "kW", "value": 100.0, "timestamp": NOW.0,
+            "quality": "good", "state": if conflict { "conflict" } else { "agreed" }, "conflictSince": null,
+            "tolerance": 5.0, "inputs": [input(1, "grid", 100.0, true), input(2, "grid", 140.0, false)],
+        }],
+    }))
+    .unwrap()
+}
+
+#[test]
+fn the_quality_of_the_data_is_one_key_away_and_says_in_words_what_is_wrong() {
+    let mut poor = desk(Language::English);
+    poor.model.quality.answer(Ok(report([0.9, 0.985, 0.8], true)));
+    let mut harness = harness(poor);
+    harness.key_press(Key::K);
+    harness.run_steps(2);
+    assert_eq!(harness.state_mut().out.pop(), Some(UiCommand::ToggleQuality));
+    harness.state_mut().state.panels.quality_open = true;
+    harness.run_steps(3);
+    for shown in ["reduced", "poor", "Storage 1", "sources differ", "in use", "+40.0 kW"] {
+        assert!(harness.query_all_by_label(shown).next().is_some(), "{shown}");
+    }
+    assert!(harness.query_all_by_label_contains("clock off by 15 s").next().is_some());
+    harness.get_all_by_label("Storage 1").last().unwrap().click();
+    harness.run_steps(2);
+    assert!(matches!(harness.state().out[..], [UiCommand::GoTo(_), UiCommand::ToggleQuality]));
+    harness.state_mut().out.clear();
+    harness.key_press(Key::Escape);
+    harness.run_steps(2);
+    assert_eq!(harness.state().out, [UiCommand::ToggleQuality]);
+}
+
+#[test]
+fn data_that_are_in_order_are_calm_in_both_languages() {
+    for (language, calm, alarming) in [
+        (Language::Chinese, "所有设备的数据均正常", "过低"),
+        (Language::English, "The data of all devices are in order", "poor"),
+    ] {
+        let mut well = desk(language);
+        well.model.quality.answer(Ok(report([1.0, 1.0, 1.0], false)));
+        well.state.panels.quality_open = true;
+        let harness = harness(well);
+        assert!(harness.query_by_label(calm).is_some(), "{calm}");
+        assert!(harness.query_by_label(alarming).is_none(), "{alarming}");
+    }
+}

@@ -14,6 +14,7 @@ mod park;
 mod problem;
 mod rating;
 mod site;
+mod source;
 
 #[cfg(test)]
 mod demo_park;
@@ -26,6 +27,7 @@ pub use park::{AlarmRules, EmissionFactor, GridConnection, LimitRule, Park, Seri
 pub use problem::{Problem, SceneError};
 pub use rating::{Rating, SENSES};
 pub use site::{Area, AreaKind, Building, BuildingUse, Point, PvArea, Road, Site, Tree};
+pub use source::{FusedQuantity, SourceInput};
 
 use crate::{
     id::{BuildingId, BusId, DeviceId, ModelId},

@@ -1,5 +1,6 @@
 //! `park.toml`: where the park is, how it is connected, what its electricity emits, when to raise an alarm.
 
+use super::FusedQuantity;
 use crate::{
     alarm::Severity,
     id::{MeasurementKey, ModelId, ParkId},
@@ -32,6 +33,9 @@ pub struct Park {
     pub emission: EmissionFactor,
     #[serde(default)]
     pub series: Vec<SeriesSource>,
+    /// Quantities that several devices tell of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<FusedQuantity>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -93,6 +97,10 @@ pub struct AlarmRules {
     #[schemars(range(min = 1))]
     pub delayed_after_s: u32,
     pub delayed_severity: Severity,
+    /// A device whose clock is further off than this says something wrong about when: what it sends is flagged `suspect`.
+    #[serde(default = "default_clock_skew_s")]
+    #[schemars(range(min = 1))]
+    pub clock_skew_s: u32,
     /// Least free disk space below the data folder.
     pub disk_free_min_mb: u64,
     pub disk_severity: Severity,
@@ -102,6 +110,10 @@ pub struct AlarmRules {
     /// Tighter limits than the model's plausible range.
     #[serde(default)]
     pub limits: Vec<LimitRule>,
+}
+
+fn default_clock_skew_s() -> u32 {
+    10
 }
 
 /// Raises an alarm while `measurement` of any device of `model` lies outside `min..=max`.

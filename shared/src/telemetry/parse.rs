@@ -41,6 +41,7 @@ impl DataItem<'_> {
 pub enum SentRef<'a> {
     Number(f64),
     Word(Cow<'a, str>),
+    InUnit { value: f64, unit: Cow<'a, str> },
 }
 
 /// Parses a data payload without copying its names.
@@ -126,6 +127,8 @@ fn data_item<'a>(item: Item<'a>, at: Option<usize>) -> Result<DataItem<'a>, Refu
 }
 
 fn sent(value: Value<'_>) -> Result<SentRef<'_>, (RefusalCode, String)> {
+    const EXPECTED: &str =
+        "expected a number, a boolean, a state's word or {\"value\": number, \"unit\": text}, got";
     let not_finite = || (RefusalCode::NotFinite, "not a finite number".to_owned());
     match value {
         Value::Float(v) if v.is_finite() => Ok(SentRef::Number(v)),
@@ -135,10 +138,21 @@ fn sent(value: Value<'_>) -> Result<SentRef<'_>, (RefusalCode, String)> {
         Value::Bool(on) => Ok(SentRef::Number(f64::from(u8::from(on)))),
         Value::Text(word) if matches!(&*word, "NaN" | "Infinity" | "-Infinity") => Err(not_finite()),
         Value::Text(word) => Ok(SentRef::Word(word)),
-        other => Err((
-            RefusalCode::WrongType,
-            format!("expected a number, a boolean or a state's word, got {}", other.type_name()),
-        )),
+        Value::Measure(measure) => match (measure.value, measure.unit) {
+            (None | Some(Value::Measure(_)), _) => {
+                Err((RefusalCode::WrongType, format!("{EXPECTED} an object without such a value")))
+            }
+            // One that names no unit is in the measurement's own.
+            (Some(value), None) => sent(value),
+            (Some(value), Some(Value::Text(unit))) => match sent(value)? {
+                SentRef::Number(value) => Ok(SentRef::InUnit { value, unit }),
+                _ => Err((RefusalCode::WrongType, "a value with a unit is a number".to_owned())),
+            },
+            (Some(_), Some(unit)) => {
+                Err((RefusalCode::WrongType, format!("unit: expected a text, got {}", unit.type_name())))
+            }
+        },
+        other => Err((RefusalCode::WrongType, format!("{EXPECTED} {}", other.type_name()))),
     }
 }
 
@@ -156,6 +170,7 @@ fn owned(item: DataItem<'_>) -> Result<DataMessage, Refusal> {
             Ok(match sent {
                 SentRef::Number(v) => (name, Sent::Number(v)),
                 SentRef::Word(word) => (name, Sent::Word(word.into_owned())),
+                SentRef::InUnit { value, unit } => (name, Sent::InUnit { value, unit: unit.into_owned() }),
             })
         })
         .collect::<Result<Vec<_>, _>>()?;
@@ -295,8 +310,15 @@ enum Value<'a> {
     Text(Cow<'a, str>),
     Array,
     Object(Vec<(Cow<'a, str>, Value<'a>)>),
-    /// An object where none can be meant: read past.
-    DeepObject,
+    /// An object as one value of `data`: a number with its unit, or a fault.
+    Measure(Box<Measure<'a>>),
+}
+
+/// What means something in an object that stands for a value; the rest is read past.
+#[derive(Default)]
+struct Measure<'a> {
+    value: Option<Value<'a>>,
+    unit: Option<Value<'a>>,
 }
 
 impl Value<'_> {
@@ -307,7 +329,7 @@ impl Value<'_> {
             Value::Signed(_) | Value::Unsigned(_) | Value::Float(_) => "a number",
             Value::Text(_) => "a string",
             Value::Array => "an array",
-            Value::Object(_) | Value::DeepObject => "an object",
+            Value::Object(_) | Value::Measure(_) => "an object",
         }
     }
 }
@@ -379,7 +401,7 @@ fn read_past<'de, A: SeqAccess<'de>>(mut items: A) -> Result<(), A::Error> {
     Ok(())
 }
 
-/// A value inside `data`: an object there is a fault and is not looked into.
+/// A value inside `data`: of an object there only a value and its unit are looked at.
 struct Inner<'a>(Value<'a>);
 
 impl<'de> Deserialize<'de> for Inner<'de> {
@@ -393,8 +415,19 @@ impl<'de> Deserialize<'de> for Inner<'de> {
                 Ok(Inner(Value::Array))
             }
             fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
-                while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Inner(Value::DeepObject))
+                let mut measure = Box::<Measure<'de>>::default();
+                while let Some(Name(name)) = fields.next_key()? {
+                    let field = match &*name {
+                        "value" => &mut measure.value,
+                        "unit" => &mut measure.unit,
+                        _ => {
+                            fields.next_value::<IgnoredAny>()?;
+                            continue;
+                        }
+                    };
+                    *field = Some(fields.next_value::<Inner<'de>>()?.0);
+                }
+                Ok(Inner(Value::Measure(measure)))
             }
         }
         deserializer.deserialize_any(V)
@@ -588,6 +621,30 @@ mod tests {
         .unwrap();
         assert_eq!(item.timestamp, Timestamp(1_000));
         assert_eq!(item.data, [("status".into(), SentRef::Word("on".into()))]);
+    }
+
+    #[test]
+    fn a_value_may_carry_its_unit() {
+        let data = |data: &str| {
+            let payload = format!(r#"{{"deviceId":"a","timestamp":1,"data":{{"p":{data}}}}}"#);
+            parse_data(payload.as_bytes()).unwrap().remove(0).map(|m| m.data[0].1.clone())
+        };
+        let watts = Sent::InUnit { value: 81_500.0, unit: "W".into() };
+        assert_eq!(data(r#"{"value":81500,"unit":"W"}"#), Ok(watts.clone()));
+        assert_eq!(data(r#"{"unit":"\u0057","note":{"a":[1]},"value":8.15e4}"#), Ok(watts));
+        assert_eq!(data(r#"{"value":7}"#), Ok(Sent::Number(7.0)));
+        assert_eq!(data(r#"{"value":"on"}"#), Ok(Sent::Word("on".into())));
+        for (bad, code) in [
+            (r#"{}"#, RefusalCode::WrongType),
+            (r#"{"unit":"W"}"#, RefusalCode::WrongType),
+            (r#"{"value":"on","unit":"W"}"#, RefusalCode::WrongType),
+            (r#"{"value":1,"unit":5}"#, RefusalCode::WrongType),
+            (r#"{"value":{"value":1}}"#, RefusalCode::WrongType),
+            (r#"{"value":"NaN","unit":"W"}"#, RefusalCode::NotFinite),
+        ] {
+            let refusal = data(bad).unwrap_err();
+            assert_eq!((refusal.code, refusal.field.as_str()), (code, "data.p"), "{bad}");
+        }
     }
 
     #[test]

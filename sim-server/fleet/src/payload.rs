@@ -17,6 +17,7 @@ fn object(message: &DataMessage) -> Value {
             let value = match sent {
                 Sent::Number(value) => number(*value),
                 Sent::Word(word) => Value::String(word.clone()),
+                Sent::InUnit { value, unit } => serde_json::json!({ "value": value, "unit": unit }),
             };
             (key.as_str().to_owned(), value)
         })

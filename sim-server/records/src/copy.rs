@@ -92,6 +92,7 @@ const TABLES: &[Table] = &[
             ("body", Text),
         ],
     },
+    Table { name: "device_days", columns: &[("day", Text), ("device_id", Text), ("body", Text)] },
     Table {
         name: "audit",
         columns: &[("id", Text), ("at", Integer), ("who", Text), ("action", Text), ("what", Text)],

@@ -25,6 +25,7 @@ mod audit;
 mod claim;
 mod commands;
 mod copy;
+mod device_days;
 mod devices;
 mod error;
 mod events;
@@ -39,6 +40,7 @@ mod users;
 pub use audit::AuditEntry;
 pub use claim::Claim;
 pub use commands::Inserted;
+pub use device_days::DeviceDay;
 pub use devices::{DeviceRecord, StoredDevice};
 pub use error::RecordsError;
 pub use page::Page;
@@ -98,6 +100,9 @@ impl Records {
                     .rows_affected()
             });
         }
+        // A day is named in the park's zone: one more is kept than may have to be.
+        let day = cutoff.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).date();
+        pruned += self.prune_device_days(&day.yesterday().unwrap_or(day).to_string()).await?;
         Ok(pruned)
     }
 

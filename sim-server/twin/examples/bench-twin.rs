@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use shared::{
     scene::Scene,
     stream::Selector,
-    telemetry::{Origin, parse_data_items},
+    telemetry::{Origin, Quality, Reading, parse_data_items},
     time::Timestamp,
 };
 use std::{
@@ -22,7 +22,10 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use twin::{LiveTable, Registry, Sender, TimeWindow, Twin, TwinOptions, check};
+use twin::{
+    DeviceQuality, LiveTable, ModelRules, Registry, SampleLimits, Sender, TimeWindow, Twin, TwinOptions,
+    check,
+};
 
 const DEVICES: usize = 1_000;
 const POINTS: usize = 10;
@@ -63,6 +66,9 @@ async fn measure_in(folder: &Path, duration: Duration) -> Result<Vec<Value>, Box
     .await?;
     twin.provision_scene(Origin::Simulated, Timestamp(START_MS)).await?;
     let mut results = vec![judging(twin.registry())?];
+    for declared in [false, true] {
+        results.push(quality_steps(declared)?);
+    }
     results.extend(ingesting(&twin, duration).await?);
     results.extend(listening(twin.live()));
     Ok(results)
@@ -116,6 +122,46 @@ fn judging(registry: &Registry) -> Result<Value, Box<dyn Error>> {
     }
     let rate = points as f64 / start.elapsed().as_secs_f64();
     Ok(result("twin parse and check, one core", rate, "points/s", None))
+}
+
+/// What the steps of data quality cost a reading, on one core: with nothing declared, and with rate and stuck on every
+/// measurement.
+fn quality_steps(declared: bool) -> Result<Value, Box<dyn Error>> {
+    let mut scene = serde_json::to_value(scene(1)?)?;
+    if declared {
+        for measurement in scene["models"]["meter"]["measurements"].as_array_mut().into_iter().flatten() {
+            measurement["rate_per_s"] = json!(1_000.0);
+            measurement["stuck_after_s"] = json!(3_600);
+        }
+    }
+    let scene: Scene = serde_json::from_value(scene)?;
+    let model = scene.models.values().find(|model| model.id.as_str() == "meter").ok_or("no meter")?;
+    let rules = ModelRules::new(model.clone(), &scene.alarms);
+    let limits = SampleLimits { late_ms: 30_000, live_ms: 300_000, skew_ms: 10_000 };
+    let zone = jiff::tz::TimeZone::get(&scene.park.time_zone)?;
+    let mut devices: Vec<DeviceQuality> = (0..DEVICES).map(|_| DeviceQuality::default()).collect();
+    let mut readings: Vec<(u16, Reading)> = Vec::with_capacity(POINTS);
+    let (mut items, mut doubted, start) = (0_u64, 0_u64, Instant::now());
+    while start.elapsed() < Duration::from_secs(1) {
+        let at = Timestamp(START_MS + items as i64);
+        for device in &mut devices {
+            readings.clear();
+            readings.extend((0..POINTS).map(|m| {
+                let value = (items % 1_000) as f64 / 10.0 + m as f64;
+                (m as u16, Reading { value, timestamp: at, quality: Quality::Good })
+            }));
+            let verdict = device.judge(&rules, &limits, at, &mut readings, at);
+            device.count(&verdict, &limits, at, at, true, &zone);
+            doubted += u64::from(verdict.suspect);
+            items += 1;
+        }
+    }
+    let name = if declared { "rate and stuck on every measurement" } else { "nothing declared" };
+    let ns = start.elapsed().as_secs_f64() * 1e9 / (items * POINTS as u64) as f64;
+    if doubted > 0 {
+        return Err(format!("{doubted} readings were doubted").into());
+    }
+    Ok(result(&format!("data quality steps, {name}, one core"), ns, "ns/reading", None))
 }
 
 async fn ingesting(twin: &Twin, duration: Duration) -> Result<Vec<Value>, Box<dyn Error>> {

@@ -4,7 +4,9 @@ use crate::registry::{DeviceEntry, Registry};
 use shared::{
     id::DeviceId,
     telemetry::{DataItem, Quality, Reading, Refusal, RefusalCode, SentRef},
+    thing_model::{Measurement, MeasurementKind},
     time::Timestamp,
+    unit_conversion::{Conversion, convertible_to},
 };
 use std::sync::Arc;
 
@@ -31,6 +33,8 @@ pub struct Accepted {
     pub points: usize,
     /// How many of them lie outside their plausible range: kept and flagged.
     pub out_of_range: usize,
+    /// How many came in another unit and were turned into the measurement's.
+    pub converted: usize,
 }
 
 /// The instants that are taken, both included.
@@ -94,6 +98,7 @@ pub fn check(
             Ok((measurement, reading)) => {
                 accepted.points += 1;
                 accepted.out_of_range += usize::from(reading.quality == Quality::OutOfRange);
+                accepted.converted += usize::from(matches!(sent, SentRef::InUnit { .. }));
                 out.push((measurement, reading));
             }
             Err((code, message)) => {
@@ -128,6 +133,7 @@ fn check_value(
             let message = format!("{value} is no code of {key}; its states are {}", states());
             return Err((RefusalCode::UnknownState, message));
         }
+        SentRef::InUnit { value, unit } => in_own_unit(&rules.measurement, *value, unit)?,
         SentRef::Word(word) => match rules.state_code(word) {
             Some(code) => f64::from(code),
             None if rules.measurement.states.is_empty() => {
@@ -141,6 +147,33 @@ fn check_value(
     };
     let quality = if rules.measurement.in_range(value) { Quality::Good } else { Quality::OutOfRange };
     Ok((index, Reading { value, timestamp, quality }))
+}
+
+/// A value as the measurement's own unit has it.
+fn in_own_unit(measurement: &Measurement, value: f64, unit: &str) -> Result<f64, (RefusalCode, String)> {
+    let key = &measurement.key;
+    if measurement.kind == MeasurementKind::State {
+        return Err((
+            RefusalCode::UnknownUnit,
+            format!("{key} is a state and has no unit, got {}", short(unit)),
+        ));
+    }
+    let own = &measurement.unit;
+    if unit == own {
+        return Ok(value);
+    }
+    let Some(conversion) = Conversion::between(unit, own) else {
+        let known = convertible_to(own);
+        let known = if known.is_empty() { short(own) } else { known.join(", ") };
+        let message = format!("{key} is in {}; a value may come in {known}, got {}", short(own), short(unit));
+        return Err((RefusalCode::UnknownUnit, message));
+    };
+    let converted = conversion.apply(value);
+    if converted.is_finite() {
+        Ok(converted)
+    } else {
+        Err((RefusalCode::NotFinite, format!("{value} {} is no finite number of {own}", short(unit))))
+    }
 }
 
 /// A name as shown in a message: quoted, and cut where somebody sends a novel.
@@ -192,6 +225,9 @@ mod tests {
             ("bess-1", NOW, r#""status":"dancing""#, UnknownState, "data.status"),
             ("bess-1", NOW, r#""status":17"#, UnknownState, "data.status"),
             ("bess-1", NOW, r#""status":0.5"#, UnknownState, "data.status"),
+            ("bess-1", NOW, r#""power":{"value":5,"unit":"kWh"}"#, UnknownUnit, "data.power"),
+            ("bess-1", NOW, r#""power":{"value":5,"unit":""}"#, UnknownUnit, "data.power"),
+            ("bess-1", NOW, r#""status":{"value":1,"unit":"V"}"#, UnknownUnit, "data.status"),
         ] {
             let refused = judge(&own, &payload(device, at, data)).unwrap_err();
             assert_eq!(refused, (code, field.to_owned()), "{data}");
@@ -207,7 +243,7 @@ mod tests {
         let own = Sender::Device("bess-1".parse().unwrap());
         let (accepted, readings) =
             judge(&own, &payload("bess-1", NOW, r#""status":"charging","soc":140,"power":-20.5"#)).unwrap();
-        assert_eq!(accepted, Accepted { points: 3, out_of_range: 1 });
+        assert_eq!(accepted, Accepted { points: 3, out_of_range: 1, converted: 0 });
         let registry = test_park::registry();
         let entry = registry.get("bess-1").unwrap();
         let by_key: Vec<(&str, f64, Quality)> = readings
@@ -223,6 +259,16 @@ mod tests {
             ]
         );
         assert!(readings.iter().all(|(_, r)| r.timestamp == Timestamp(NOW)));
+    }
+
+    #[test]
+    fn a_value_in_another_unit_becomes_the_measurements_own() {
+        let own = Sender::Device("bess-1".parse().unwrap());
+        let data = r#""power":{"value":-81500,"unit":"W"},"temperature":{"value":212,"unit":"°F"},"soc":{"value":7}"#;
+        let (accepted, readings) = judge(&own, &payload("bess-1", NOW, data)).unwrap();
+        let values: Vec<f64> = readings.iter().map(|(_, r)| r.value).collect();
+        assert_eq!((values[0], values[1].round(), values[2]), (-81.5, 100.0, 7.0));
+        assert_eq!(accepted, Accepted { points: 3, out_of_range: 0, converted: 2 });
     }
 
     #[test]

@@ -478,3 +478,29 @@ async fn while_it_runs_what_changed_is_written_and_it_stops_when_told() {
     shutdown.cancel();
     running.await.unwrap();
 }
+
+#[tokio::test]
+async fn counts_of_data_quality_outlive_a_restart_and_a_resent_item_is_no_second_one() {
+    let park = Park::start().await;
+    let query = crate::QualityQuery { from: t(0), to: t(0), device: None, kind: None, limit: 100 };
+    let figures = async |park: &Park| park.twin.quality(&query, t(700)).await.unwrap().totals;
+    park.send("bess-1", t(0), json!({ "power": 1.0, "soc": 140.0 }), t(0)).await;
+    let before = figures(&park).await;
+    assert_eq!((before.received, before.out_of_range), (2, 1));
+    park.twin.write_quality().await.unwrap();
+    assert_eq!(figures(&park).await, before, "what is written and what is not add up");
+    park.send("bess-1", t(1), json!({ "power": 2.0 }), t(1)).await;
+    park.send("bess-1", t(1), json!({ "power": 2.0 }), t(2)).await;
+    park.twin.write_quality().await.unwrap();
+    let park = park.restart(t(3)).await;
+    let after = figures(&park).await;
+    assert_eq!((after.received, after.duplicates, after.out_of_range), (3, 1, 1));
+    // What the store refused was never there: sent again it is no duplicate.
+    park.twin.inner.history.clone().close().await.unwrap();
+    let payload = json!({ "deviceId": "bess-1", "timestamp": t(5), "data": { "power": 3.0 } }).to_string();
+    for _ in 0..2 {
+        park.twin.ingest(&own("bess-1"), payload.as_bytes(), t(5)).await.unwrap_err();
+    }
+    let refused = figures(&park).await;
+    assert_eq!((refused.received, refused.duplicates), (3, 1));
+}

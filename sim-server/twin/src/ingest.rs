@@ -5,6 +5,7 @@
 use crate::{
     alarms::{AlarmInput, Subject},
     check::{ItemResult, Sender, TimeWindow, check},
+    quality::Verdict,
     registry::DeviceEntry,
     twin::{Inner, Twin, to_the_end},
 };
@@ -19,7 +20,7 @@ use std::{collections::HashMap, ops::Range, sync::Arc};
 
 /// A reading that comes by itself, and not later than this many times what counts as delayed, is meant to be live: older
 /// ones are what a device had stored.
-const LIVE_WITHIN_DELAYS: i64 = 10;
+pub(crate) const LIVE_WITHIN_DELAYS: i64 = 10;
 
 /// What is on its way to the disk, and then to the live table.
 struct Batch {
@@ -36,6 +37,7 @@ struct Kept {
     entry: Arc<DeviceEntry>,
     timestamp: Timestamp,
     readings: Range<usize>,
+    verdict: Verdict,
 }
 
 impl Twin {
@@ -59,7 +61,7 @@ impl Twin {
             alone: is_alone(payload),
         };
         let results: Vec<ItemResult> =
-            items.into_iter().map(|item| inner.judge(item, sender, &window, &mut batch)).collect();
+            items.into_iter().map(|item| inner.judge(item, sender, &window, &mut batch, now)).collect();
         if !batch.kept.is_empty() {
             let inner = self.inner.clone();
             to_the_end(async move { inner.store(batch, now).await }).await?;
@@ -116,6 +118,7 @@ impl Inner {
         sender: &Sender,
         window: &TimeWindow,
         batch: &mut Batch,
+        now: Timestamp,
     ) -> ItemResult {
         let item = match item {
             Ok(item) => item,
@@ -126,17 +129,37 @@ impl Inner {
             Ok((entry, accepted)) => {
                 let device = Some(entry.id().clone());
                 let readings = start..batch.readings.len();
-                batch.kept.push(Kept { entry, timestamp: item.timestamp, readings });
+                let of_item = &mut batch.readings[readings.clone()];
+                let (rules, limits) = (&entry.rules, &self.quality.limits);
+                let mut verdict = entry.quality.lock().judge(rules, limits, item.timestamp, of_item, now);
+                verdict.converted = accepted.converted as u32;
+                batch.kept.push(Kept { entry, timestamp: item.timestamp, readings, verdict });
                 ItemResult { device, result: Ok(accepted) }
             }
-            Err(refusal) => ItemResult {
-                device: self.registry.get(&item.device_id).map(|entry| entry.id().clone()),
-                result: Err(self.count(refusal)),
-            },
+            Err(refusal) => {
+                let entry = self.registry.get(&item.device_id);
+                if let Some(entry) = entry.as_ref().filter(|_| refusal.code != RefusalCode::NotYourDevice) {
+                    entry.quality.lock().count_refused(now, &self.quality.zone);
+                }
+                let device = entry.map(|entry| entry.id().clone());
+                ItemResult { device, result: Err(self.count(refusal)) }
+            }
         }
     }
 
     async fn store(&self, batch: Batch, now: Timestamp) -> Result<(), Refusal> {
+        let stored = self.append(&batch).await;
+        if stored.is_ok() {
+            self.apply(&batch, now);
+        } else {
+            for kept in &batch.kept {
+                kept.entry.quality.lock().forget(kept.timestamp);
+            }
+        }
+        stored
+    }
+
+    async fn append(&self, batch: &Batch) -> Result<(), Refusal> {
         let mut points = PointBatch::with_capacity(batch.readings.len());
         for kept in &batch.kept {
             let ids = kept.entry.series_ids(&self.history);
@@ -146,9 +169,7 @@ impl Inner {
                 pushed.map_err(|e| self.count(not_stored(&e.into())))?;
             }
         }
-        self.history.append_batch(points).await.map_err(|e| self.count(not_stored(&e)))?;
-        self.apply(&batch, now);
-        Ok(())
+        self.history.append_batch(points).await.map_err(|e| self.count(not_stored(&e)))
     }
 
     /// The batch is durable: now it may be seen.
@@ -158,6 +179,7 @@ impl Inner {
         if out_of_range > 0 {
             self.meters.out_of_range.increment(out_of_range as u64);
         }
+        self.count_quality(batch, now);
         let mut at_fault: Vec<(&DeviceEntry, u16, Reading)> = Vec::new();
         // Alone in its payload is the common case and needs no map.
         let mut newest: HashMap<u32, (&DeviceEntry, Timestamp)> = HashMap::new();
@@ -192,6 +214,35 @@ impl Inner {
                 let rules = &entry.rules.measurements[usize::from(measurement)];
                 let input = AlarmInput::Value { subject: entry.subject(), rules, reading };
                 self.publish_alarms(book.handle(input, now));
+            }
+        }
+    }
+
+    /// Before the devices are seen: what was on time before this batch is judged by what came before it.
+    fn count_quality(&self, batch: &Batch, now: Timestamp) {
+        let (mut sum, mut duplicates, mut skewed) = (Verdict::default(), 0, 0);
+        for Kept { entry, timestamp, verdict, .. } in &batch.kept {
+            let was_on_time = entry.presence.was_ever_on_time();
+            let (limits, zone) = (&self.quality.limits, &self.quality.zone);
+            entry.quality.lock().count(verdict, limits, *timestamp, now, was_on_time, zone);
+            duplicates += if verdict.is_duplicate { verdict.readings } else { 0 };
+            skewed += if verdict.is_skewed { verdict.readings } else { 0 };
+            sum.out_of_range += verdict.out_of_range;
+            sum.jumps += verdict.jumps;
+            sum.stuck += verdict.stuck;
+            sum.converted += verdict.converted;
+        }
+        let meters = &self.meters.quality;
+        for (counter, count) in [
+            (&meters.range, sum.out_of_range),
+            (&meters.rate, sum.jumps),
+            (&meters.stuck, sum.stuck),
+            (&meters.unit, sum.converted),
+            (&meters.duplicate, duplicates),
+            (&meters.skew, skewed),
+        ] {
+            if count > 0 {
+                counter.increment(u64::from(count));
             }
         }
     }

@@ -28,6 +28,7 @@ mod meters;
 mod model;
 mod outbox;
 mod presence;
+mod quality;
 mod registration;
 mod registry;
 mod setpoint;
@@ -51,6 +52,10 @@ pub use error::{CommandRefusal, TwinError};
 pub use live::LiveTable;
 pub use model::{MeasurementRules, ModelRules};
 pub use outbox::Outbox;
+pub use quality::{
+    Cleaned, Cleaning, DeviceQuality, Fill, Gap, Hampel, PointFlag, QualityError, QualityQuery, SampleLimits,
+    Verdict, clean, fuse,
+};
 pub use records::{DeviceRecord, DeviceSecret};
 pub use registry::{DeviceEntry, Registry};
 pub use setpoint::{Desired, SetPoints};

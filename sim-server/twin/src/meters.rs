@@ -11,11 +11,24 @@ pub(crate) struct Meters {
     pub(crate) online: Gauge,
     pub(crate) open_alarms: Gauge,
     pub(crate) open_commands: Gauge,
+    pub(crate) quality: QualityMeters,
     refused: Vec<(RefusalCode, Counter)>,
     commands: Vec<(CommandStatus, Counter)>,
 }
 
-const CODES: [RefusalCode; 15] = [
+/// One counter a step of data quality.
+pub(crate) struct QualityMeters {
+    pub(crate) format: Counter,
+    pub(crate) unit: Counter,
+    pub(crate) range: Counter,
+    pub(crate) rate: Counter,
+    pub(crate) stuck: Counter,
+    pub(crate) skew: Counter,
+    pub(crate) duplicate: Counter,
+    pub(crate) conflicts: Counter,
+}
+
+const CODES: [RefusalCode; 16] = [
     RefusalCode::MalformedJson,
     RefusalCode::MissingField,
     RefusalCode::WrongType,
@@ -23,6 +36,7 @@ const CODES: [RefusalCode; 15] = [
     RefusalCode::UnknownDevice,
     RefusalCode::UnknownMeasurement,
     RefusalCode::UnknownState,
+    RefusalCode::UnknownUnit,
     RefusalCode::UnknownCommand,
     RefusalCode::EmptyData,
     RefusalCode::TimestampTooOld,
@@ -48,6 +62,20 @@ impl Meters {
         describe_counter!("park_ingest_refused_total", "Items and payloads refused, by code");
         describe_counter!("park_events_total", "Device events kept");
         describe_counter!("park_commands_total", "Commands that reached a status");
+        describe_counter!(
+            "park_quality_format_total",
+            "Items refused for what they are rather than for want of room"
+        );
+        describe_counter!("park_quality_unit_total", "Values turned into their measurement's unit");
+        describe_counter!("park_quality_range_total", "Readings flagged out of range");
+        describe_counter!("park_quality_rate_total", "Readings flagged because they jumped");
+        describe_counter!("park_quality_stuck_total", "Readings flagged because they stand still");
+        describe_counter!(
+            "park_quality_skew_total",
+            "Readings flagged because their device's clock is wrong"
+        );
+        describe_counter!("park_quality_duplicate_total", "Readings that came again");
+        describe_counter!("park_quality_conflict_total", "Times that sources of one quantity came to differ");
         describe_gauge!("park_devices", "Devices registered");
         describe_gauge!("park_devices_online", "Devices online");
         describe_gauge!("park_alarms_open", "Alarms that are active or not acknowledged");
@@ -60,6 +88,16 @@ impl Meters {
             online: gauge!("park_devices_online"),
             open_alarms: gauge!("park_alarms_open"),
             open_commands: gauge!("park_commands_open"),
+            quality: QualityMeters {
+                format: counter!("park_quality_format_total"),
+                unit: counter!("park_quality_unit_total"),
+                range: counter!("park_quality_range_total"),
+                rate: counter!("park_quality_rate_total"),
+                stuck: counter!("park_quality_stuck_total"),
+                skew: counter!("park_quality_skew_total"),
+                duplicate: counter!("park_quality_duplicate_total"),
+                conflicts: counter!("park_quality_conflict_total"),
+            },
             refused: CODES
                 .map(|code| (code, counter!("park_ingest_refused_total", "code" => code.as_str())))
                 .into(),
@@ -70,6 +108,9 @@ impl Meters {
     }
 
     pub(crate) fn refused(&self, code: RefusalCode) {
+        if !matches!(code, RefusalCode::Busy | RefusalCode::StorageFailed) {
+            self.quality.format.increment(1);
+        }
         if let Some((_, counter)) = self.refused.iter().find(|(known, _)| *known == code) {
             counter.increment(1);
         }

@@ -1,5 +1,6 @@
 //! A thing model made ready for fast checks: measurements by index, states by word, limits beside their measurement.
 
+use crate::quality::Steps;
 use shared::{
     alarm::Severity,
     id::MeasurementKey,
@@ -15,6 +16,8 @@ pub struct MeasurementRules {
     pub measurement: Measurement,
     /// The park's alarm limits on it, most severe first.
     pub limits: Vec<Limit>,
+    /// The steps of data quality declared for it.
+    pub(crate) steps: Option<Steps>,
 }
 
 /// One rule of the park's alarm file on a measurement.
@@ -90,6 +93,7 @@ impl MeasurementRules {
 
 impl ModelRules {
     pub fn new(model: ThingModel, alarms: &AlarmRules) -> Arc<Self> {
+        let mut with_steps = 0;
         let measurements: Vec<MeasurementRules> = model
             .measurements
             .iter()
@@ -101,7 +105,9 @@ impl ModelRules {
                     .map(Limit::from_rule)
                     .collect();
                 limits.sort_by_key(|limit| limit.severity);
-                MeasurementRules { measurement: measurement.clone(), limits }
+                let steps = Steps::of(measurement, with_steps);
+                with_steps += usize::from(steps.is_some());
+                MeasurementRules { measurement: measurement.clone(), limits, steps }
             })
             .collect();
         let by_key = model.measurements.iter().enumerate().map(|(i, m)| (m.key.clone(), i as u16)).collect();

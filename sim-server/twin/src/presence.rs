@@ -89,6 +89,11 @@ impl PresenceState {
         self.late_live.store(false, Relaxed);
     }
 
+    /// Whether its data ever were.
+    pub(crate) fn was_ever_on_time(&self) -> bool {
+        self.last_on_time.load(Relaxed) != NEVER
+    }
+
     /// Late data came; whether they count as delayed. A device that was never on time may be handing in what it stored:
     /// then only data that are `meant_live` do, and only the second in a row, since the first may end what was stored.
     pub(crate) fn was_late(&self, meant_live: bool, now: Timestamp) -> bool {

@@ -1,7 +1,7 @@
 //! Which devices there are: the scene's and those registered over HTTP, each with its model's rules, its secret's hash
 //! and its place in the live table.
 
-use crate::{model::ModelRules, presence::PresenceState};
+use crate::{model::ModelRules, presence::PresenceState, quality::DeviceQuality};
 use history::{History, SeriesId, SeriesKey};
 use parking_lot::{Mutex, RwLock};
 use records::{DeviceRecord, is_secret};
@@ -25,6 +25,7 @@ pub struct DeviceEntry {
     /// The history's key of each measurement, in the model's order.
     pub series: Vec<SeriesKey>,
     pub(crate) presence: PresenceState,
+    pub(crate) quality: Mutex<DeviceQuality>,
     /// The history's number of each measurement, asked for with the device's first data.
     series_ids: OnceLock<Vec<SeriesId>>,
     secret_sha256: Mutex<[u8; 32]>,
@@ -126,6 +127,7 @@ impl Registry {
             first_point,
             series,
             presence: PresenceState::new(),
+            quality: Mutex::default(),
             series_ids: OnceLock::new(),
             secret_sha256: Mutex::new(secret_sha256),
         });

@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 const COMMAND_TICK: Duration = Duration::from_millis(250);
 /// Presence and alarms every this many of those.
 const ALARM_EVERY: u32 = 4;
+/// Counts of data quality are written this often: what a killed process loses of them.
+const COUNTS_EVERY: Duration = Duration::from_secs(60);
 /// What could not be written is tried again after this.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
@@ -32,7 +34,7 @@ impl Twin {
                 round = round.wrapping_add(1);
             }
         };
-        tokio::join!(ticking, inner.keep_writing(&shutdown));
+        tokio::join!(ticking, inner.keep_writing(&shutdown), inner.keep_counts(&shutdown));
     }
 
     /// One round of what [`Twin::run`] does, at an instant of the caller's choosing.
@@ -40,7 +42,8 @@ impl Twin {
         self.inner.tick_commands(now);
         self.inner.tick_devices(now);
         self.inner.flush_commands().await?;
-        self.inner.flush_alarms().await
+        self.inner.flush_alarms().await?;
+        self.inner.write_quality().await
     }
 }
 
@@ -79,6 +82,25 @@ impl Inner {
         }
     }
 
+    async fn keep_counts(&self, shutdown: &CancellationToken) {
+        let mut failing = false;
+        loop {
+            let stop = shutdown.run_until_cancelled(tokio::time::sleep(COUNTS_EVERY)).await.is_none();
+            match self.write_quality().await {
+                Ok(()) => failing = false,
+                Err(e) => {
+                    if !failing {
+                        tracing::error!("counts of data quality cannot be written, trying again: {e}");
+                    }
+                    failing = true;
+                }
+            }
+            if stop {
+                return;
+            }
+        }
+    }
+
     fn tick_devices(&self, now: Timestamp) {
         let mut book = self.alarms.lock();
         for entry in self.registry.all() {
@@ -97,6 +119,7 @@ impl Inner {
             }
         }
         self.look_at_watched(&mut book, now);
+        self.tick_sources(now);
         self.publish_alarms(book.handle(AlarmInput::Tick, now));
         self.meters.open_alarms.set(book.open().count() as f64);
     }

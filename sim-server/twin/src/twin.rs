@@ -9,6 +9,7 @@ use crate::{
     live::LiveTable,
     meters::Meters,
     outbox::Outbox,
+    quality::QualityBook,
     registry::{DeviceEntry, Registry},
 };
 use history::History;
@@ -100,6 +101,7 @@ pub(crate) struct Inner {
     pub(crate) command_outbox: Outbox<CommandId, CommandRecord>,
     pub(crate) changes: broadcast::Sender<TwinChange>,
     pub(crate) meters: Meters,
+    pub(crate) quality: QualityBook,
     /// Nobody can be blamed for silence before this.
     pub(crate) opened_at: Timestamp,
 }
@@ -134,6 +136,7 @@ impl Twin {
             command_outbox: Outbox::new(),
             changes: broadcast::channel(options.changes_kept).0,
             meters: Meters::new(),
+            quality: QualityBook::new(&scene),
             opened_at: now,
             scene,
             registry,

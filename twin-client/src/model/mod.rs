@@ -9,6 +9,7 @@ pub mod flows;
 pub mod history;
 pub mod link;
 pub mod points;
+pub mod quality;
 pub mod role;
 pub mod scene_index;
 pub mod selection;
@@ -25,6 +26,7 @@ pub use values::LiveValue;
 use bevy::prelude::Resource;
 use clock::ServerClock;
 use history::Histories;
+use quality::DataQuality;
 use shared::{
     alarm::Alarm,
     energy::{EnergyCurve, EnergySummary},
@@ -67,6 +69,7 @@ pub struct ParkModel {
     pub alarms: Vec<Alarm>,
     pub commands: Vec<CommandUpdate>,
     pub histories: Histories,
+    pub quality: DataQuality,
     pub link: LinkState,
     /// Who is logged in, as the server calls them.
     pub user_name: Option<String>,
@@ -227,6 +230,7 @@ impl ParkModel {
             && self.energy.is_some()
             && self.has_plan()
             && self.curve.is_some()
+            && !self.quality.is_awaited()
     }
 
     /// What a first picture still waits for.
@@ -237,6 +241,7 @@ impl ParkModel {
             (self.energy.is_none(), "energy summary"),
             (!self.has_plan(), "plan"),
             (self.curve.is_none(), "today's curves"),
+            (self.quality.is_awaited(), "data quality"),
         ]
         .into_iter()
         .filter_map(|(missing, what)| missing.then_some(what))

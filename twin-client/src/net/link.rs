@@ -269,6 +269,7 @@ impl<T: Transport> Link<T> {
             }
             NetCommand::Acknowledge(id) => Ask::Acknowledge(id),
             NetCommand::History(point) => Ask::History(point),
+            NetCommand::Quality { now } => Ask::Quality { now },
             NetCommand::PlanNow => Ask::PlanNow,
             NetCommand::Command(request) => Ask::Command(request),
         };
@@ -523,6 +524,7 @@ impl<T: Transport> Link<T> {
                 let result = response.data::<HistoryAnswer>().map(points);
                 out(NetEvent::History { point, result });
             }
+            Ask::Quality { .. } => out(NetEvent::Quality(Box::new(response.data()))),
             Ask::Acknowledge(_) => notice(Asked::Acknowledge, response, out),
             Ask::PlanNow => {
                 if let Ok(plan) = response.data() {
@@ -652,6 +654,7 @@ fn fail(ask: &Ask, reason: &Fault, out: Sink) {
         Ask::History(point) => {
             out(NetEvent::History { point: point.clone(), result: Err(reason.clone()) });
         }
+        Ask::Quality { .. } => out(NetEvent::Quality(Box::new(Err(reason.clone())))),
         Ask::Acknowledge(_) => out(failed(Asked::Acknowledge)),
         Ask::PlanNow => out(failed(Asked::PlanNow)),
         Ask::Command(_) => out(failed(Asked::Command)),

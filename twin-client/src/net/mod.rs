@@ -28,6 +28,7 @@ use shared::{
     energy::{EnergyCurve, EnergySummary},
     id::AlarmId,
     plan::{PlanTracking, PlanView},
+    quality::QualityReport,
     stream::{PointName, ServerMessage},
     time::Timestamp,
 };
@@ -60,6 +61,7 @@ pub enum NetEvent {
         point: PointName,
         result: Result<Vec<(i64, f64)>, Fault>,
     },
+    Quality(Box<Result<QualityReport, Fault>>),
     RoundTrip {
         ms: u32,
     },
@@ -85,10 +87,17 @@ pub enum Asked {
 /// What the client asks of the link.
 #[derive(Debug, Clone)]
 pub enum NetCommand {
-    Login { user: String, password: String },
+    Login {
+        user: String,
+        password: String,
+    },
     Logout,
     Acknowledge(AlarmId),
     History(PointName),
+    /// The quality of the last days' data, up to this moment on the server's clock.
+    Quality {
+        now: Timestamp,
+    },
     PlanNow,
     Command(Box<CommandRequest>),
 }

@@ -1,9 +1,14 @@
 //! What is asked over HTTP, and how its answers read: `{"code","message","data"}`.
 
-use crate::model::{Fault, FaultKind, Role, history::STEP_S};
+use crate::model::{Fault, FaultKind, Role, history::STEP_S, quality::DAYS};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
-use shared::{command::CommandRequest, id::AlarmId, stream::PointName};
+use shared::{
+    command::CommandRequest,
+    id::AlarmId,
+    stream::PointName,
+    time::{DAY_MS, Timestamp},
+};
 
 /// A request, without the server's address and the token.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +51,10 @@ pub enum Ask {
     Tracking,
     /// The last hour on the server's clock.
     History(PointName),
+    /// Of the days up to this moment on the server's clock.
+    Quality {
+        now: Timestamp,
+    },
     Acknowledge(AlarmId),
     PlanNow,
     Command(Box<CommandRequest>),
@@ -54,6 +63,8 @@ pub enum Ask {
 /// How long an answer may take; a large park's scene over a slow line takes longest.
 const ANSWER_WITHIN_MS: i64 = 15_000;
 const SCENE_WITHIN_MS: i64 = 60_000;
+/// Devices of today, the worst first: more than a panel shows.
+const QUALITY_ROWS: usize = 50;
 
 impl Ask {
     /// After this long nobody waits for the answer any more.
@@ -103,6 +114,10 @@ impl Ask {
             Ask::Tracking => get("/api/v1/vpp/tracking".into()),
             Ask::History(PointName { device, measurement }) => {
                 get(format!("/api/v1/devices/{device}/history?measurement={measurement}&step={STEP_S}"))
+            }
+            Ask::Quality { now } => {
+                let from = now.0 - (DAYS - 1) * DAY_MS;
+                get(format!("/api/v1/quality?from={from}&limit={QUALITY_ROWS}"))
             }
             Ask::Acknowledge(id) => post(&format!("/api/v1/alarms/{id}/acknowledge"), json!({})),
             Ask::PlanNow => post("/api/v1/vpp/plan", json!({})),

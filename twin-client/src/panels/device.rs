@@ -169,7 +169,7 @@ fn value_cells(
         .flatten();
     let colour = match (live.quality, stale) {
         (_, true) => theme::FAINT,
-        (Quality::OutOfRange, _) => theme::severity(Severity::Warning),
+        (Quality::OutOfRange | Quality::Suspect, _) => theme::severity(Severity::Warning),
         _ => theme::TEXT,
     };
     if let Some(word) = state {
@@ -181,9 +181,16 @@ fn value_cells(
     ui.label(RichText::new(text).size(14.0).color(colour));
     match live.quality {
         Quality::OutOfRange => out_of_range(ui, i18n, measurement),
+        Quality::Suspect => suspect(ui, i18n),
         Quality::Estimated => parts::provenance_tag(ui, i18n, Provenance::Estimated),
         Quality::Good => {}
     }
+}
+
+/// Says that a value is doubted, and why that may be.
+fn suspect(ui: &mut Ui, i18n: &I18n) {
+    parts::tag(ui, &i18n.t("quality-suspect"), theme::severity(Severity::Warning))
+        .on_hover_text(i18n.t("quality-suspect-hint"));
 }
 
 /// Says that a value is stored although it cannot be right, and what range it is outside of.
@@ -223,8 +230,10 @@ fn chart(
                 ui.horizontal(|ui| {
                     let value = format::grouped(live.value, usize::from(measurement.decimals));
                     parts::figure(ui, &value, &measurement.unit, 16.0);
-                    if live.quality == Quality::OutOfRange {
-                        out_of_range(ui, i18n, measurement);
+                    match live.quality {
+                        Quality::OutOfRange => out_of_range(ui, i18n, measurement),
+                        Quality::Suspect => suspect(ui, i18n),
+                        Quality::Good | Quality::Estimated => {}
                     }
                 });
             }

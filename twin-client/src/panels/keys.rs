@@ -10,12 +10,13 @@ use egui::{Align2, Event, Grid, Key, Modifiers, RichText, Ui, vec2};
 use shared::text::Language;
 
 /// Keys as they are printed on a keyboard, with the message that says what they do.
-const LISTED: [(&str, &str); 17] = [
+const LISTED: [(&str, &str); 18] = [
     ("/  Ctrl+F", "keys-search"),
     ("↑ ↓ Enter", "keys-choose"),
     ("Esc", "keys-close"),
     ("L", "keys-language"),
     ("[  ]", "keys-columns"),
+    ("K", "keys-quality"),
     ("?  F1", "keys-help"),
     ("", "keys-camera"),
     ("W A S D  ← ↑ ↓ →", "keys-move"),
@@ -33,6 +34,7 @@ const LISTED: [(&str, &str); 17] = [
 /// What is open and may be closed, innermost first.
 pub struct Open<'a> {
     pub help: bool,
+    pub quality: bool,
     pub search: &'a str,
     pub selection: &'a Selection,
 }
@@ -46,6 +48,8 @@ pub fn keys_ui(ui: &mut Ui, i18n: &I18n, open: &Open<'_>, out: &mut Vec<UiComman
     if ui.input(|i| i.key_pressed(Key::Escape)) {
         if open.help {
             out.push(UiCommand::ToggleHelp);
+        } else if open.quality {
+            out.push(UiCommand::ToggleQuality);
         } else if !open.search.is_empty() {
             out.push(UiCommand::Search(String::new()));
         } else if !search::had_focus(ui) && open.selection.selected.is_some() {
@@ -64,6 +68,8 @@ pub fn keys_ui(ui: &mut Ui, i18n: &I18n, open: &Open<'_>, out: &mut Vec<UiComman
         search::focus(ui);
     } else if pressed(Key::L) {
         out.push(UiCommand::SetLanguage(other(i18n.language())));
+    } else if pressed(Key::K) {
+        out.push(UiCommand::ToggleQuality);
     } else if pressed(Key::OpenBracket) {
         out.push(UiCommand::ToggleLeft);
     } else if pressed(Key::CloseBracket) {

@@ -16,6 +16,7 @@ pub mod notices;
 pub mod parts;
 pub mod plan;
 pub mod plots;
+pub mod quality;
 pub mod rights;
 pub mod search;
 pub mod storage;
@@ -28,4 +29,5 @@ pub mod top_bar;
 pub struct PanelState {
     pub control: control::ControlForm,
     pub help_open: bool,
+    pub quality_open: bool,
 }

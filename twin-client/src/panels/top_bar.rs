@@ -23,6 +23,9 @@ pub fn top_bar_ui(ui: &mut Ui, model: &ParkModel, i18n: &I18n, search: &str, out
             if ui.button("?").on_hover_text(i18n.t("keys-title")).clicked() {
                 out.push(UiCommand::ToggleHelp);
             }
+            if ui.button(i18n.t("quality-short")).on_hover_text(i18n.t("quality-open-hint")).clicked() {
+                out.push(UiCommand::ToggleQuality);
+            }
             account(ui, model, i18n, out);
             language(ui, i18n, out);
             if ui.button(i18n.t("view-all")).clicked() {

@@ -32,6 +32,7 @@ pub enum UiCommand {
     ToggleLeft,
     ToggleRight,
     ToggleHelp,
+    ToggleQuality,
 }
 
 /// Commands of this frame's panels.
@@ -60,7 +61,8 @@ pub fn execute(
     };
     let mut chart = None;
     let mut search = None;
-    let (mut toggle_left, mut toggle_right, mut toggle_help) = (false, false, false);
+    let (mut toggle_left, mut toggle_right) = (false, false);
+    let (mut toggle_help, mut toggle_quality) = (false, false);
     for command in queue.0.drain(..) {
         match command {
             UiCommand::SetLanguage(language) => i18n.set_language(language),
@@ -83,6 +85,7 @@ pub fn execute(
             UiCommand::ToggleLeft => toggle_left = !toggle_left,
             UiCommand::ToggleRight => toggle_right = !toggle_right,
             UiCommand::ToggleHelp => toggle_help = !toggle_help,
+            UiCommand::ToggleQuality => toggle_quality = !toggle_quality,
         }
     }
     if let Some(measurement) = chart {
@@ -94,6 +97,7 @@ pub fn execute(
     state.left_open ^= toggle_left;
     state.right_open ^= toggle_right;
     state.panels.help_open ^= toggle_help;
+    state.panels.quality_open ^= toggle_quality;
 }
 
 /// Keeps the window's title in the language in use, with the park's name once it is known.

@@ -214,7 +214,11 @@ pub fn arrange(
     if state.panels.help_open {
         panels::keys::help_ui(root, i18n, out);
     }
-    let open = panels::keys::Open { help: state.panels.help_open, search: &state.search, selection };
+    if state.panels.quality_open {
+        panels::quality::quality_ui(root, model, i18n, out);
+    }
+    let PanelState { help_open: help, quality_open: quality, .. } = state.panels;
+    let open = panels::keys::Open { help, quality, search: &state.search, selection };
     panels::keys::keys_ui(root, i18n, &open, out);
     root.available_rect_before_wrap()
 }

@@ -296,6 +296,28 @@ fn every_fault_is_found_at_once_with_file_line_and_field() {
                 "models/pv.toml:1: id: \"pv\" is already the model in models/load.toml",
             ],
         ),
+        (
+            "sources that are none",
+            vec![
+                edit(
+                    "park.toml",
+                    "",
+                    "[[sources]]\nid = 'soc'\nname = { zh = '荷电', en = 'Charge' }\nunit = '%'\ntolerance = -1\nstale_after_s = 30\ninputs = [\n  { priority = 1, measurement = 'soc', devices = ['bess', 'bess'] },\n  { priority = 1, measurement = 'soc', devices = ['grid', 'ghost'] },\n  { priority = 2, measurement = 'power', devices = ['bess'] },\n]\n[[sources]]\nid = 'soc'\nname = { zh = '荷电', en = 'Charge' }\nunit = 'kW'\ntolerance = 1\nstale_after_s = 30\ninputs = [{ priority = 1, measurement = 'power', devices = ['bess'] }]\n",
+                ),
+                edit("models/battery.toml", "unit = '%'", "unit = '%'\nkind = 'counter'\nstuck_after_s = 60"),
+            ],
+            vec![
+                "models/battery.toml:15: measurements[1].stuck_after_s: only a gauge can be stuck: registers and states may stand still",
+                "park.toml:53: sources[0].tolerance: -1 must be at least 0",
+                "park.toml:56: sources[0].inputs[0].devices[1]: \"bess\" stands here twice",
+                "park.toml:57: sources[0].inputs[1].priority: 1 is inputs[0]'s already: which is believed first?",
+                "park.toml:57: sources[0].inputs[1].devices[0]: model grid-meter of grid has no \"soc\"",
+                "park.toml:57: sources[0].inputs[1].devices[1]: no device \"ghost\"",
+                "park.toml:58: sources[0].inputs[2].devices[0]: power of bess is in \"kW\", not \"%\"",
+                "park.toml:61: sources[1].id: \"soc\" already stands on line 50",
+                "park.toml:66: sources[1].inputs: expected at least 2 elements, got 1",
+            ],
+        ),
     ];
     let mut wrong = Vec::new();
     for (case, edits, expected) in cases {

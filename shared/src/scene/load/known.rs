@@ -13,6 +13,8 @@ pub(super) struct Known {
     pub(super) models: BTreeMap<String, Option<ThingModel>>,
     /// The role by device id; `None` where the model is unknown or broken.
     pub(super) devices: BTreeMap<String, Option<Role>>,
+    /// The model's id by device id.
+    pub(super) models_of_devices: BTreeMap<String, String>,
     /// The voltage in kV by bus id; `None` where it has problems.
     pub(super) buses: BTreeMap<String, Option<f64>>,
     pub(super) lines: BTreeSet<String>,
@@ -54,6 +56,10 @@ impl Known {
             None => BTreeMap::new(),
         };
 
+        let named = documents.devices.iter().flat_map(|document| document.root.list("devices"));
+        let models_of_devices =
+            named.filter_map(|node| Some((node.text("id")?.to_owned(), node.text("model")?.to_owned())));
+
         let (mut buses, mut lines, mut grid_bus) = (BTreeMap::new(), BTreeSet::new(), None);
         if let Some(document) = &documents.network {
             let found = report.unique(document, "buses", "id");
@@ -71,6 +77,7 @@ impl Known {
         Self {
             models,
             devices,
+            models_of_devices: models_of_devices.collect(),
             buses,
             lines,
             buildings: buildings.map(str::to_owned).collect(),

@@ -14,6 +14,7 @@ mod network;
 mod park;
 mod report;
 mod site;
+mod sources;
 mod tariff;
 mod toml;
 mod tree;
@@ -78,6 +79,9 @@ impl Scene {
             models::check(model, &mut report);
         }
         let park = sound(&documents.park).and_then(|document| park::check(document, &mut report));
+        if let Some(document) = sound(&documents.park) {
+            sources::check(document, &known, &mut report);
+        }
         if let Some(document) = sound(&documents.network) {
             network::check(document, &known, park.as_ref(), &mut report);
         }

@@ -52,6 +52,13 @@ pub(super) fn check(document: &Document, report: &mut Report) {
             }
             _ => {}
         }
+        if measurement.rate_per_s.is_some() && measurement.kind == MeasurementKind::State {
+            report.at(document, &format!("{path}.rate_per_s"), "a state has no rate of change");
+        }
+        if measurement.stuck_after_s.is_some() && measurement.kind != MeasurementKind::Gauge {
+            let message = "only a gauge can be stuck: registers and states may stand still";
+            report.at(document, &format!("{path}.stuck_after_s"), message);
+        }
         for (at, state) in measurement.states.iter().enumerate() {
             let earlier = &measurement.states[..at];
             if earlier.iter().any(|other| other.code == state.code || other.word == state.word) {

@@ -50,8 +50,12 @@ impl Node {
     }
 
     pub(super) fn text(&self, key: &str) -> Option<&str> {
-        match self.get(key).map(|node| &node.value) {
-            Some(Value::Text(text)) => Some(text),
+        self.get(key).and_then(Node::as_text)
+    }
+
+    pub(super) fn as_text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
             _ => None,
         }
     }

@@ -31,6 +31,13 @@ fn expected(item: &Json, at: Option<usize>) -> Result<DataMessage, Vec<(RefusalC
     let mut data = Vec::new();
     for (key, value) in values {
         let sent = match value {
+            Json::Object(measure) => match (measure.get("value"), measure.get("unit")) {
+                (Some(Json::Number(n)), Some(Json::String(unit))) => {
+                    Ok(Sent::InUnit { value: n.as_f64().unwrap(), unit: unit.clone() })
+                }
+                (Some(Json::Number(n)), None) => Ok(Sent::Number(n.as_f64().unwrap())),
+                _ => Err(RefusalCode::WrongType),
+            },
             Json::Number(n) => n.as_f64().map(Sent::Number).ok_or(RefusalCode::NotFinite),
             Json::Bool(on) => Ok(Sent::Number(f64::from(u8::from(*on)))),
             Json::String(word) if ["NaN", "Infinity", "-Infinity"].contains(&word.as_str()) => {
@@ -60,6 +67,9 @@ fn scalar() -> impl Strategy<Value = Json> {
         "NaN|-Infinity|on|1780000000000|2026-06-01T00:00:00Z|\\PC{0,6}".prop_map(Json::String),
         Just(json!([1, [2], { "a": 3 }])),
         Just(json!({ "a": { "b": [] } })),
+        any::<i32>().prop_map(|n| json!({ "value": n, "unit": "W", "more": [n] })),
+        any::<i32>().prop_map(|n| json!({ "value": n })),
+        any::<i32>().prop_map(|n| json!({ "value": { "value": n }, "unit": n })),
     ]
 }
 

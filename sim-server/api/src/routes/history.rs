@@ -5,6 +5,7 @@ use crate::{
     answer::{self, ok},
     auth::{As, RoleViewer},
     extract::{Id, Query, Time},
+    routes::cleaned::{Filling, cleaning_of, read_cleaned},
 };
 use ::history::{Bucket, SeriesKey};
 use axum::extract::State;
@@ -12,9 +13,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::{
     id::{DeviceId, MeasurementKey},
-    thing_model::MeasurementKind,
+    thing_model::{Measurement, MeasurementKind, ThingModel},
     time::{HOUR_MS, SECOND_MS, Timestamp},
 };
+use twin::{Gap, PointFlag};
 use utoipa::{IntoParams, ToSchema};
 
 const LIMIT_DEFAULT: usize = 10_000;
@@ -58,6 +60,15 @@ pub(crate) struct HistoryQuery {
     aggregate: Option<Aggregate>,
     /// Most points in the answer, 10,000 unless told, at most 100,000.
     limit: Option<usize>,
+    /// The cleaned view: spikes and values out of range replaced, gaps filled, each point with its flag. Not with `step`.
+    cleaned: Option<bool>,
+    /// With `cleaned`: how gaps up to an hour are filled. `linear` when left out, `previous` for a state.
+    #[param(inline)]
+    fill: Option<Filling>,
+    /// With `cleaned`: how many readings the spike filter looks at, an odd number; 11 when left out.
+    window: Option<usize>,
+    /// With `cleaned`: how many standard deviations from its window's median a reading may be; 3 when left out.
+    k: Option<f64>,
 }
 
 /// A measurement's past.
@@ -77,6 +88,12 @@ pub(crate) struct DeviceHistory {
     points: Vec<(i64, f64)>,
     /// When there is more: the `from` to ask with next.
     next: Option<Timestamp>,
+    /// With `cleaned`: what each point is, in the order of `points`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flags: Option<Vec<PointFlag>>,
+    /// With `cleaned`: where readings are missing by the measurement's period.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gaps: Option<Vec<Gap>>,
 }
 
 /// A measurement's past
@@ -89,7 +106,8 @@ pub(crate) async fn of_device(
     Query(query): Query<HistoryQuery>,
 ) -> answer::Result<DeviceHistory> {
     let now = (app.state.clock)();
-    let (measurement, kind, unit) = measurement_of(&app, &device_id, query.measurement.as_deref())?;
+    let (model, asked) = measurement_of(&app, &device_id, query.measurement.as_deref())?;
+    let (measurement, kind, unit) = (asked.key.clone(), asked.kind, asked.unit.clone());
     let to = query.to.map_or(now, |Time(at)| at);
     let from = query.from.map_or(Timestamp(to.0.saturating_sub(HOUR_MS)), |Time(at)| at);
     if from > to {
@@ -101,6 +119,40 @@ pub(crate) async fn of_device(
         return Err(ApiError::field("INVALID_VALUE", "limit", message));
     }
     let series = SeriesKey { device: device_id.clone(), measurement: measurement.clone() };
+    if query.cleaned == Some(true) {
+        for (field, given) in [("step", query.step.is_some()), ("aggregate", query.aggregate.is_some())] {
+            if given {
+                let message = "the cleaned view is of readings; leave it out, or cleaned";
+                return Err(ApiError::field("INVALID_VALUE", field, message));
+            }
+        }
+        let cleaning = cleaning_of(model, asked, query.fill, query.window, query.k)?;
+        let (cleaned, next) = read_cleaned(&app.state.history, &series, (from, to), limit, &cleaning).await?;
+        let points = cleaned.points.iter().map(|point| (point.timestamp.0, point.value)).collect();
+        let flags = Some(cleaned.points.iter().map(|point| point.flag).collect());
+        let (gaps, step, aggregate) = (Some(cleaned.gaps), None, None);
+        return ok(DeviceHistory {
+            device_id,
+            measurement,
+            unit,
+            from,
+            to,
+            step,
+            aggregate,
+            points,
+            next,
+            flags,
+            gaps,
+        });
+    }
+    for (field, given) in
+        [("fill", query.fill.is_some()), ("window", query.window.is_some()), ("k", query.k.is_some())]
+    {
+        if given {
+            let message = format!("{field} says how to clean; give cleaned=true too");
+            return Err(ApiError::field("INVALID_VALUE", field, message));
+        }
+    }
     let (points, next, aggregate) = match query.step {
         None => {
             if query.aggregate.is_some() {
@@ -122,7 +174,8 @@ pub(crate) async fn of_device(
             (points, next, Some(aggregate))
         }
     };
-    ok(DeviceHistory { device_id, measurement, unit, from, to, step: query.step, aggregate, points, next })
+    let (step, flags, gaps) = (query.step, None, None);
+    ok(DeviceHistory { device_id, measurement, unit, from, to, step, aggregate, points, next, flags, gaps })
 }
 
 type Points = (Vec<(i64, f64)>, Option<Timestamp>);
@@ -170,12 +223,12 @@ fn figure(bucket: &Bucket, before: Option<&Bucket>, until: Timestamp, aggregate:
     }
 }
 
-/// The measurement asked for and its unit; the error says which ones there are.
-fn measurement_of(
-    app: &App,
+/// The device's model and the measurement asked for; the error says which ones there are.
+fn measurement_of<'a>(
+    app: &'a App,
     device: &DeviceId,
     asked: Option<&str>,
-) -> Result<(MeasurementKey, MeasurementKind, String), ApiError> {
+) -> Result<(&'a ThingModel, &'a Measurement), ApiError> {
     let model = app.require_device(device)?;
     let known = || model.measurements.iter().map(|m| m.key.as_str()).collect::<Vec<_>>().join(", ");
     let Some(asked) = asked else {
@@ -183,7 +236,7 @@ fn measurement_of(
         return Err(ApiError::field("MISSING_FIELD", "measurement", message));
     };
     match model.measurement(asked) {
-        Some(m) => Ok((m.key.clone(), m.kind, m.unit.clone())),
+        Some(measurement) => Ok((model, measurement)),
         None => {
             let shown: String = asked.chars().take(64).collect();
             let message = format!("{device} has no measurement {shown:?}; it has {}", known());

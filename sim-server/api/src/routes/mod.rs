@@ -2,11 +2,13 @@
 
 mod alarms;
 mod audit;
+mod cleaned;
 mod commands;
 mod devices;
 mod energy;
 mod history;
 mod plan;
+mod quality;
 mod scene;
 mod sessions;
 mod status;
@@ -87,6 +89,7 @@ pub(crate) fn all() -> (Router<Arc<App>>, Document) {
         .add(plan::__path_tracking, plan::tracking)
         .add(energy::__path_summary, energy::summary)
         .add(energy::__path_curve, energy::curve)
+        .add(quality::__path_report, quality::report)
         .add(alarms::__path_list, alarms::list)
         .add(alarms::__path_acknowledge, alarms::acknowledge)
         .add(alarms::__path_clear, alarms::clear)
@@ -125,6 +128,7 @@ pub(crate) fn describe_answers(generator: &mut SchemaGenerator) {
         shared::plan::PlanTracking,
         shared::energy::EnergySummary,
         shared::energy::EnergyCurve,
+        shared::quality::QualityReport,
         shared::alarm::Alarm,
         shared::thing_model::ThingModel,
         status::Alive,

@@ -106,7 +106,10 @@ async fn bodies_are_described_as_they_are() {
         .iter()
         .map(|p| p["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["id", "measurement", "from", "to", "step", "aggregate", "limit"]);
+    assert_eq!(
+        names,
+        ["id", "measurement", "from", "to", "step", "aggregate", "limit", "cleaned", "fill", "window", "k"]
+    );
 }
 
 #[tokio::test]

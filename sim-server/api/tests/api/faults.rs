@@ -44,6 +44,20 @@ GET /api/v1/devices/bess-1/history?measurement=soc&step=0 | | 400 INVALID_VALUE 
 GET /api/v1/devices/bess-1/history?measurement=soc&step=-5 | | 400 WRONG_TYPE step
 GET /api/v1/devices/bess-1/history?measurement=soc&limit=0 | | 400 INVALID_VALUE limit
 GET /api/v1/devices/bess-1/history?measurement=soc&aggregate=max | | 400 INVALID_VALUE aggregate
+GET /api/v1/devices/bess-1/history?measurement=soc&fill=linear | | 400 INVALID_VALUE fill
+GET /api/v1/devices/bess-1/history?measurement=soc&cleaned=true&fill=magic | | 400 WRONG_TYPE fill
+GET /api/v1/devices/bess-1/history?measurement=soc&cleaned=true&step=60 | | 400 INVALID_VALUE step
+GET /api/v1/devices/bess-1/history?measurement=soc&cleaned=true&window=4 | | 400 INVALID_VALUE window
+GET /api/v1/devices/bess-1/history?measurement=soc&cleaned=true&k=-1 | | 400 INVALID_VALUE k
+GET /api/v1/devices/bess-1/history?measurement=soc&cleaned=true&k=NaN | | 400 INVALID_VALUE k
+
+GET /api/v1/quality?from=soon | | 400 WRONG_TYPE from
+GET /api/v1/quality?from=2000000&to=1000000 | | 400 INVALID_VALUE from
+GET /api/v1/quality?device=no%20spaces | | 400 INVALID_VALUE device
+GET /api/v1/quality?device=ghost | | 404 UNKNOWN_DEVICE
+GET /api/v1/quality?type=toaster | | 400 INVALID_VALUE type
+GET /api/v1/quality?limit=50001 | | 400 INVALID_VALUE limit
+GET /api/v1/quality?days=7 | | 400 UNKNOWN_FIELD days
 
 POST /api/v1/devices | {} | 400 MISSING_FIELD deviceId
 POST /api/v1/devices | {"deviceId":"n","model":"battery"} | 400 MISSING_FIELD name

@@ -9,6 +9,7 @@ mod devices;
 mod documents;
 mod faults;
 mod park;
+mod quality;
 mod roles;
 mod sessions;
 mod stream;

@@ -236,7 +236,7 @@ fn scene() -> Scene {
     });
     let models = json!({
         "battery": {
-            "id": "battery", "name": text("battery"), "role": "storage", "commands": [set_power],
+            "id": "battery", "name": text("battery"), "role": "storage", "period_s": 1, "commands": [set_power],
             "measurements": [
                 measurement("power", "kW", -1000.0, 1000.0),
                 measurement("soc", "%", 0.0, 100.0),
@@ -250,6 +250,19 @@ fn scene() -> Scene {
             "measurements": [
                 measurement("power", "kW", -9999.0, 9999.0),
                 { "key": "energy_import", "name": text("energy"), "unit": "kWh", "kind": "counter" },
+            ],
+        },
+        // With every step of data quality.
+        "probe": {
+            "id": "probe", "name": text("probe"), "role": "sensor", "period_s": 1,
+            "measurements": [
+                measurement("power", "kW", -500.0, 500.0),
+                {
+                    "key": "level", "name": text("level"), "unit": "%", "min": 0.0, "max": 100.0, "rate_per_s": 5.0,
+                },
+                {
+                    "key": "still", "name": text("still"), "unit": "V", "min": 0.0, "max": 100.0, "stuck_after_s": 5,
+                },
             ],
         },
         "meter": {
@@ -270,6 +283,13 @@ fn scene() -> Scene {
             "time_zone": "Asia/Shanghai", "grid_region": "华东", "province": "江苏", "extent_m": [100.0, 100.0],
             "grid": { "import_limit_kw": 1000.0, "export_limit_kw": 1000.0, "voltage_kv": 10.0 },
             "emission": { "kg_per_kwh": 0.5827, "source": "test", "year": 2023, "status": "R", "basis": "location" },
+            "sources": [{
+                "id": "power", "name": text("power"), "unit": "kW", "tolerance": 5.0, "stale_after_s": 3600,
+                "inputs": [
+                    { "priority": 1, "measurement": "power", "devices": ["grid"] },
+                    { "priority": 2, "measurement": "power", "devices": ["bess-1"] },
+                ],
+            }],
         },
         "models": models,
         "devices": [

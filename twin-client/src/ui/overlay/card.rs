@@ -127,7 +127,7 @@ fn device(scene: &SceneIndex, view: &View, index: u32) -> Option<Content> {
                 age: format::age(i18n, model.now, live.timestamp),
                 colour: match (stale, live.quality) {
                     (true, _) => theme::FAINT,
-                    (_, Quality::OutOfRange) => theme::severity(Severity::Warning),
+                    (_, Quality::OutOfRange | Quality::Suspect) => theme::severity(Severity::Warning),
                     _ => theme::TEXT,
                 },
             })

@@ -36,7 +36,7 @@ pub(super) fn device(world: &World, id: &str) -> usize {
 pub(super) fn number(world: &World, id: &str, key: &str) -> f64 {
     match value(world, id, key) {
         Sent::Number(number) => number,
-        Sent::Word(word) => panic!("{id} {key} is {word}"),
+        other => panic!("{id} {key} is {other:?}"),
     }
 }
 
@@ -156,6 +156,7 @@ pub(super) fn scene() -> Scene {
             offline_severity: Severity::Critical,
             delayed_after_s: 30,
             delayed_severity: Severity::Warning,
+            clock_skew_s: 10,
             disk_free_min_mb: 500,
             disk_severity: Severity::Major,
             plan_infeasible_severity: Severity::Major,
@@ -195,6 +196,7 @@ fn park() -> Park {
             hourly_shape: false,
         },
         series: vec![],
+        sources: vec![],
     }
 }
 
