@@ -104,6 +104,10 @@ pub struct Measurement {
     #[serde(default = "default_decimals")]
     #[schemars(range(max = 9))]
     pub decimals: u8,
+    /// Days its readings are kept, where that is less than the park keeps telemetry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 36_500))]
+    pub keep_days: Option<u32>,
     /// For `state`: the words a device may send, by code.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub states: Vec<StateWord>,

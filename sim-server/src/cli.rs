@@ -17,7 +17,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Runs the park.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Makes a consistent copy, also while the server runs.
     Backup(BackupArgs),
     /// Brings a copy back into an empty data folder.

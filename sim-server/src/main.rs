@@ -35,7 +35,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<()> {
         cli::Command::Study { command: cli::StudyCommand::Week(args) } => study::week(&args),
         cli::Command::Serve(args) => {
             raise_open_files_limit();
-            runtime()?.block_on(serve::serve(args))
+            runtime()?.block_on(serve::serve(*args))
         }
         cli::Command::Backup(args) => runtime()?.block_on(backup::backup(&args)),
         cli::Command::Restore(args) => runtime()?.block_on(backup::restore(&args)),

@@ -227,6 +227,14 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             Ok(())
         }
     });
+    spawn(&mut tasks, {
+        let (stop, history, twin) = (shutdown.clone(), history.clone(), twin.clone());
+        let keep_ms = i64::from(args.retention_days) * DAY_MS;
+        async move {
+            watchdog::prune_telemetry(history, twin, keep_ms, clock, stop).await;
+            Ok(())
+        }
+    });
     if let Some(url) = args.mqtt_upstream.clone() {
         let (stop, twin) = (shutdown.clone(), twin.clone());
         spawn(&mut tasks, async move {

@@ -1,7 +1,12 @@
 //! What the park watches of itself: alarms of an infeasible plan and a full disk, records that have had their time.
 
+use history::History;
 use records::Records;
-use shared::{alarm::AlarmKind, text::Text, time::Timestamp};
+use shared::{
+    alarm::AlarmKind,
+    text::Text,
+    time::{DAY_MS, Timestamp},
+};
 use std::{path::PathBuf, time::Duration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +61,36 @@ pub(crate) async fn watch_disk(
             (text, Some(free_mb as f64))
         });
         twin.park_alarm(AlarmKind::DiskLow, active, clock()).await;
+    }
+}
+
+/// Deletes telemetry that has had its time, once a day: what the park keeps, and what its model keeps for less long.
+pub(crate) async fn prune_telemetry(
+    history: History,
+    twin: Twin,
+    keep_ms: i64,
+    clock: fn() -> Timestamp,
+    shutdown: CancellationToken,
+) {
+    let mut every = tokio::time::interval(PRUNE_EVERY);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = every.tick() => {}
+        }
+        let now = clock();
+        let mut pruned = history.delete_before(Timestamp(now.0 - keep_ms)).await;
+        for (days, series) in twin.kept_for_days() {
+            let cutoff = Timestamp(now.0 - i64::from(days) * DAY_MS);
+            if let Ok(before) = pruned {
+                pruned = history.delete_series_before(&series, cutoff).await.map(|more| before + more);
+            }
+        }
+        match pruned {
+            Ok(0) => {}
+            Ok(pruned) => tracing::info!(pruned, "readings that had their time are gone"),
+            Err(error) => tracing::warn!(%error, "old telemetry not deleted"),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ async fn with_paho(
     extra: &[&str],
 ) -> anyhow::Result<Option<(tempfile::TempDir, Server, std::path::PathBuf)>> {
     let Some(python) = paho::python()? else {
+        #[allow(clippy::print_stderr)]
         eprintln!("skipped: PARK_TEST_PAHO names no Python with paho; scripts/test installs one");
         return Ok(None);
     };

@@ -281,7 +281,7 @@ fn report(shares: [f64; 3], conflict: bool) -> shared::quality::QualityReport {
             "conflicts": !used && conflict,
         })
     };
-    serde_json::from_value(serde_json::json!({
+    let report = serde_json::from_value(serde_json::json!({
         "at": NOW.0, "from": "2026-06-15", "to": "2026-06-21", "lateAfterS": 30, "clockSkewS": 10, "totals": figures,
         "days": [{ "day": "2026-06-21", "figures": figures }],
         "devices": [{
@@ -293,8 +293,8 @@ fn report(shares: [f64; 3], conflict: bool) -> shared::quality::QualityReport {
             "quality": "good", "state": if conflict { "conflict" } else { "agreed" }, "conflictSince": null,
             "tolerance": 5.0, "inputs": [input(1, "grid", 100.0, true), input(2, "grid", 140.0, false)],
         }],
-    }))
-    .unwrap()
+    }));
+    report.unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::{
     quality::QualityBook,
     registry::{DeviceEntry, Registry},
 };
-use history::History;
+use history::{History, SeriesKey};
 use parking_lot::Mutex;
 use records::{DeviceRecord, Records, StoredDevice};
 use shared::{
@@ -25,6 +25,7 @@ use shared::{
     time::{DAY_MS, MINUTE_MS, SECOND_MS, Timestamp},
 };
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -155,6 +156,19 @@ impl Twin {
 
     pub fn registry(&self) -> &Registry {
         &self.inner.registry
+    }
+
+    /// The series whose model keeps them for so many days only.
+    pub fn kept_for_days(&self) -> BTreeMap<u32, Vec<SeriesKey>> {
+        let mut kept: BTreeMap<u32, Vec<SeriesKey>> = BTreeMap::new();
+        for entry in self.registry().all() {
+            for (rules, series) in entry.rules.measurements.iter().zip(&entry.series) {
+                if let Some(days) = rules.measurement.keep_days {
+                    kept.entry(days).or_default().push(series.clone());
+                }
+            }
+        }
+        kept
     }
 
     pub fn live(&self) -> &LiveTable {
