@@ -324,11 +324,7 @@ async fn each_fault_over_mqtt_5_has_its_reason_and_is_reported_and_counted() -> 
     }
     for (filter, reason, code) in [
         ("device/other/control", SubscribeReasonCode::NotAuthorized, "NOT_YOUR_TOPIC"),
-        (
-            "$share/g/device/mqtt5/control",
-            SubscribeReasonCode::SharedSubscriptionsNotSupported,
-            "SHARED_FILTER",
-        ),
+        ("$share/g/device/other/control", SubscribeReasonCode::NotAuthorized, "NOT_YOUR_TOPIC"),
     ] {
         let before = refused_over_mqtt(&server, code).await?;
         assert_eq!(device.subscribe(filter).await?, reason, "{filter}");

@@ -367,7 +367,6 @@ pub(crate) fn disconnect(reason: DisconnectReasonCode, in_words: bool) -> Result
         DisconnectReasonCode::AdministrativeAction => Some("the device's secret was replaced"),
         DisconnectReasonCode::ServerShuttingDown => Some("the server stops"),
         DisconnectReasonCode::KeepAliveTimeout => Some("nothing was heard for one and a half keep-alives"),
-        DisconnectReasonCode::PacketTooLarge => Some("larger than the maximum packet size of the CONNACK"),
         DisconnectReasonCode::ReceiveMaximumExceeded => {
             Some("more in flight than the receive maximum of the CONNACK")
         }

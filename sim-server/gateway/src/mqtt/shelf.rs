@@ -231,6 +231,9 @@ impl Shelf {
             }
         };
         let (taken, ended) = tokio::time::timeout(PUT_BACK_WITHIN, found).await.map_err(|_| ())?;
+        if opening.expiry_s == 0 && taken.kept.is_none() && ended.forgotten.is_empty() {
+            return Ok(taken);
+        }
         ended.forgotten.iter().for_each(|key| self.write(key, None));
         if opening.expiry_s > 0 {
             let kept =
