@@ -1,5 +1,7 @@
 //! MQTT as clients nobody here wrote speak it: paho and Mosquitto's tools, 3.1.1 and 5, against the real server.
 
+#![allow(clippy::print_stderr, reason = "says what is skipped")]
+
 use anyhow::Context;
 use park_tests::{Authority, Paho, Server, eventually, now_ms, paho, tool};
 use serde_json::{Value, json};
@@ -14,7 +16,6 @@ async fn with_paho(
     extra: &[&str],
 ) -> anyhow::Result<Option<(tempfile::TempDir, Server, std::path::PathBuf)>> {
     let Some(python) = paho::python()? else {
-        #[allow(clippy::print_stderr)]
         eprintln!("skipped: PARK_TEST_PAHO names no Python with paho; scripts/test installs one");
         return Ok(None);
     };
