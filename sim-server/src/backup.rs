@@ -2,22 +2,18 @@
 
 use crate::{
     cli::{BackupArgs, RestoreArgs},
-    control::{BACKUP_PATH, BackupRequest, TOKEN_FILE},
+    control::{BACKUP_PATH, BackupRequest, ask_server, is_held},
     data_folder::DataFolder,
     serve::{self, FLEET_STATE_FILE, HISTORY_FOLDER, KEY_FILES, RECORDS_FILE},
 };
 use anyhow::{Context, bail};
-use fs4::fs_std::FileExt;
 use history::History;
 use records::Records;
 use std::{
-    fs::File,
     io::ErrorKind,
     path::{Path, PathBuf},
 };
 
-/// The lock and the name of who has it: see [`DataFolder::hold`].
-const HOLDER_FILE: &str = "holder";
 const RECORDS_COPY: &str = "records";
 const HISTORY_COPY: &str = "history";
 /// Written last: a copy without it was cut short.
@@ -50,7 +46,7 @@ pub(crate) async fn backup(args: &BackupArgs) -> anyhow::Result<()> {
             if !is_held(&args.data) {
                 return Err(error);
             }
-            ask_server(&args.data, &into).await?;
+            ask_server(&args.data, BACKUP_PATH, &BackupRequest { into: into.clone() }).await?;
         }
     }
     for name in KEY_FILES.into_iter().filter(|name| *name != FLEET_STATE_FILE) {
@@ -69,35 +65,6 @@ fn copy_file(name: &str, data: &Path, into: &Path) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Whether another process holds the folder at this moment: only then does `holder` name somebody who may be asked.
-fn is_held(data: &Path) -> bool {
-    File::open(data.join(HOLDER_FILE))
-        .is_ok_and(|lock| matches!(FileExt::try_lock_exclusive(&lock), Ok(false)))
-}
-
-async fn ask_server(data: &Path, into: &Path) -> anyhow::Result<()> {
-    let holder = std::fs::read_to_string(data.join(HOLDER_FILE))?;
-    let address = holder
-        .split_whitespace()
-        .find(|word| word.starts_with("http://"))
-        .with_context(|| format!("the data folder is held by {}, which gives no address", holder.trim()))?;
-    let token = std::fs::read_to_string(data.join(TOKEN_FILE)).context("reading the control token")?;
-    // The server is on this machine, and the token is no proxy's business.
-    let response = reqwest::Client::builder()
-        .no_proxy()
-        .build()?
-        .post(format!("{address}{BACKUP_PATH}"))
-        .bearer_auth(token.trim())
-        .json(&BackupRequest { into: into.to_owned() })
-        .send()
-        .await
-        .with_context(|| format!("asking the server at {address}"))?;
-    if !response.status().is_success() {
-        bail!("the server at {address} answered: {}", response.text().await?);
-    }
-    Ok(())
 }
 
 /// Copies both stores while they are in use.
@@ -132,7 +99,7 @@ pub(crate) async fn restore(args: &RestoreArgs) -> anyhow::Result<()> {
             crate::data_folder::write_private(&data.path(name), &std::fs::read(from)?)?;
         }
     }
-    serve::SavedOptions { database: args.database.clone() }.write(&data)?;
+    serve::SavedOptions { database: args.database.clone(), ..Default::default() }.write(&data)?;
     tracing::info!(data = %args.data.display(), "restored");
     Ok(())
 }
@@ -140,6 +107,7 @@ pub(crate) async fn restore(args: &RestoreArgs) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::{HOLDER_FILE, TOKEN_FILE};
     use std::{
         io::{Read, Write},
         net::TcpListener,

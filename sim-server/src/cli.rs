@@ -22,7 +22,7 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// Brings a copy back into an empty data folder.
     Restore(RestoreArgs),
-    /// Looks after stored telemetry, while no server runs on it.
+    /// Looks after stored telemetry; a server that runs on it does the work itself when asked.
     History {
         #[command(subcommand)]
         command: HistoryCommand,
@@ -122,6 +122,10 @@ pub(crate) enum HistoryCommand {
     Verify(HistoryArgs),
     /// Merges all blocks that wait to be merged.
     Compact(HistoryArgs),
+    /// Writes days that are over as Parquet, to a folder or an S3-compatible store.
+    Export(ExportArgs),
+    /// Reads days back, or any Parquet with the columns device, measurement, time and value.
+    Import(ImportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -129,6 +133,51 @@ pub(crate) struct HistoryArgs {
     /// The data folder of the server.
     #[arg(long, env = "PARK_DATA", default_value = "var")]
     pub(crate) data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The data folder of the server.
+    #[arg(long, env = "PARK_DATA", default_value = "var")]
+    pub(crate) data: PathBuf,
+    /// A folder (`file:///…` or a path) or `s3://bucket/prefix`. Credentials and region come from the environment
+    /// (`AWS_ACCESS_KEY_ID` …): the server's, where one runs on the data.
+    #[arg(long)]
+    pub(crate) to: String,
+    /// Where an S3-compatible store of one's own answers, such as `http://minio:9000`.
+    #[arg(long, env = "AWS_ENDPOINT_URL")]
+    pub(crate) endpoint: Option<String>,
+    /// First day, in the park's time zone, such as 2026-11-01; the oldest stored one when absent.
+    #[arg(long)]
+    pub(crate) first_day: Option<jiff::civil::Date>,
+    /// Last day; the newest one that is over when absent.
+    #[arg(long)]
+    pub(crate) last_day: Option<jiff::civil::Date>,
+    /// Reads every day again instead of trusting that one which comes to the same as before is the same.
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// The park, for its time zone and units; what the server was last started with when absent.
+    #[arg(long, env = "PARK_SCENE")]
+    pub(crate) scene: Option<PathBuf>,
+    /// Thing models; the folder `models` beside the scene when absent.
+    #[arg(long, env = "PARK_MODELS")]
+    pub(crate) models: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The data folder of the server.
+    #[arg(long, env = "PARK_DATA", default_value = "var")]
+    pub(crate) data: PathBuf,
+    /// A folder (`file:///…` or a path), `s3://bucket/prefix`, or one `.parquet` file of either.
+    #[arg(long)]
+    pub(crate) from: String,
+    /// Where an S3-compatible store of one's own answers, such as `http://minio:9000`.
+    #[arg(long, env = "AWS_ENDPOINT_URL")]
+    pub(crate) endpoint: Option<String>,
+    /// Where the store has another value for the same instant, takes the file's.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -20,6 +20,7 @@ use shared::{
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -49,10 +50,13 @@ pub(crate) fn clock() -> Timestamp {
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// What `backup` must know of how the server was started.
+/// What `backup` and `history` must know of how the server was started.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct SavedOptions {
     pub(crate) database: Option<String>,
+    pub(crate) scene: Option<PathBuf>,
+    pub(crate) models: Option<PathBuf>,
 }
 
 impl SavedOptions {
@@ -134,7 +138,9 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder()?;
 
     let (history, records, _claim) = open_stores(&data, args.database.as_deref(), &holder).await?;
-    SavedOptions { database: args.database.clone() }.write(&data)?;
+    let models = args.models.as_deref().map(std::path::absolute).transpose()?;
+    let saved_scene = Some(std::path::absolute(&args.scene)?);
+    SavedOptions { database: args.database.clone(), scene: saved_scene, models }.write(&data)?;
     admin::ensure_admin(&records, &data, args.admin_password.as_deref(), now).await?;
 
     let twin_options =
@@ -176,6 +182,7 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         control_token,
         history.clone(),
         records.clone(),
+        Arc::clone(twin.scene()),
     ));
     let router = api::router_described(state, further, gateway::openapi());
     spawn(&mut tasks, {

@@ -7,6 +7,7 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -17,6 +18,8 @@ pub struct Server {
     pub data: PathBuf,
     pub http: u16,
     pub mqtt: u16,
+    /// From the process's start until it said it was ready.
+    pub ready_after: Duration,
     extra: Vec<String>,
     client: reqwest::Client,
     token: String,
@@ -31,17 +34,20 @@ impl Server {
     }
 
     async fn start_on(data: &Path, http: u16, mqtt: u16, extra: Vec<String>) -> anyhow::Result<Server> {
+        let started = Instant::now();
         let process = spawn(data, http, mqtt, &extra)?;
         let mut server = Server {
             process,
             data: data.to_owned(),
             http,
             mqtt,
+            ready_after: Duration::ZERO,
             extra,
             client: reqwest::Client::new(),
             token: String::new(),
         };
         server.until_ready().await?;
+        server.ready_after = started.elapsed();
         server.sign_in().await?;
         Ok(server)
     }
@@ -117,21 +123,42 @@ impl Server {
 
     /// All points of a series as (ms, value).
     pub async fn history(&self, device: &str, measurement: &str) -> anyhow::Result<Vec<(i64, f64)>> {
-        let path = format!(
-            "/api/v1/devices/{device}/history?measurement={measurement}&from=0&to=4102444800000&limit=100000"
-        );
-        let data = self.get(&path).await?;
-        let points = data["points"].as_array().context("no points in the history")?;
-        points.iter().map(|p| Ok((p[0].as_i64().context("time")?, p[1].as_f64().context("value")?))).collect()
+        let (mut from, mut all) = (0, Vec::new());
+        loop {
+            let path = format!(
+                "/api/v1/devices/{device}/history?measurement={measurement}&from={from}&to=4102444800000&limit=100000"
+            );
+            let data = self.get(&path).await?;
+            for point in data["points"].as_array().context("no points in the history")? {
+                all.push((point[0].as_i64().context("time")?, point[1].as_f64().context("value")?));
+            }
+            match data["next"].as_i64() {
+                Some(next) => from = next,
+                None => return Ok(all),
+            }
+        }
     }
 
     /// `kill -9`, then the same server again on the same data and ports.
     pub async fn kill_and_restart(mut self) -> anyhow::Result<Server> {
-        self.process.kill()?;
-        self.process.wait()?;
+        self.kill()?;
+        self.restart().await
+    }
+
+    /// The same server again on the same data and ports, after it ended.
+    pub async fn restart(self) -> anyhow::Result<Server> {
         let (data, http, mqtt, extra) = (self.data.clone(), self.http, self.mqtt, self.extra.clone());
         drop(self);
         Self::start_on(&data, http, mqtt, extra).await
+    }
+
+    /// Starts it once more and kills it after a while, wherever it has come to by then.
+    pub async fn start_and_kill(&self, after: Duration) -> anyhow::Result<()> {
+        let mut process = spawn(&self.data, self.http, self.mqtt, &self.extra)?;
+        tokio::time::sleep(after).await;
+        process.kill()?;
+        process.wait()?;
+        Ok(())
     }
 
     /// Kills the process at once, without restarting it.

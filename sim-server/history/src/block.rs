@@ -58,7 +58,7 @@ pub(crate) const MINUTE_MS: i64 = 60_000;
 const READINGS_A_MINUTE: usize = 4;
 
 impl Block {
-    /// Seals readings in the order of time, at most one an instant, not empty.
+    /// Seals readings in the order of time, at most one an instant, not empty and no more than a block may hold.
     pub(crate) fn seal(
         series: SeriesId,
         id: i64,
@@ -66,6 +66,9 @@ impl Block {
         readings: &[Reading],
     ) -> Result<Block, String> {
         let all = Aggregate::of_all(readings).ok_or("a block of nothing")?;
+        if readings.len() > MAX_POINTS {
+            return Err(format!("a block of {} readings", readings.len()));
+        }
         let body = encode(readings)?;
         Ok(Block { series, summary: Summary { id, all }, sequence, merged: false, minutes: None, body })
     }

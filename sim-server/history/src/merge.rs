@@ -18,7 +18,7 @@ use crate::{
     store::{Batch, Detail, Replacement, Row, Wanted},
 };
 use shared::telemetry::Reading;
-use std::collections::HashMap;
+use std::{collections::HashMap, slice::Chunks};
 
 /// Blocks that must be merged together: their hours meet.
 #[derive(Debug)]
@@ -115,14 +115,19 @@ fn pieces(readings: &[Reading], enough: usize) -> Vec<Vec<Reading>> {
             pieces.extend(Some(std::mem::take(&mut open)).filter(|piece| !piece.is_empty()));
         }
         if of_hour.len() > MAX_POINTS {
-            let parts = of_hour.len().div_ceil(MAX_POINTS);
-            pieces.extend(of_hour.chunks(of_hour.len().div_ceil(parts)).map(<[Reading]>::to_vec));
+            pieces.extend(even_parts(of_hour).map(<[Reading]>::to_vec));
         } else {
             open.extend_from_slice(of_hour);
         }
     }
     pieces.extend(Some(open).filter(|piece| !piece.is_empty()));
     pieces
+}
+
+/// No more parts than it takes, of nearly the same length.
+fn even_parts(readings: &[Reading]) -> Chunks<'_, Reading> {
+    let parts = readings.len().div_ceil(MAX_POINTS).max(1);
+    readings.chunks(readings.len().div_ceil(parts).max(1))
 }
 
 /// Merges some of what is due, and says whether there may be more.
@@ -270,8 +275,10 @@ fn build(work: &mut [Work], first_id: i64, plan: Plan) -> Result<Option<Built>, 
                 let (first, last) = (day_of(first.timestamp), day_of(last.timestamp));
                 days = Some(days.map_or((first, last), |(from, to)| (from.min(first), to.max(last))));
             }
-            let merged = outcome.merged.iter().map(|readings| (true, readings));
-            let loose = outcome.loose.iter().map(|readings| (false, readings));
+            let merged = outcome.merged.iter().map(|readings| (true, &readings[..]));
+            // An hour that is not over may hold more than a block may.
+            let loose =
+                outcome.loose.iter().flat_map(|readings| even_parts(readings)).map(|part| (false, part));
             for (merged, readings) in merged.chain(loose) {
                 let id = first_id + replacement.insert.len() as i64;
                 let seal = if merged { Block::seal_merged } else { Block::seal };

@@ -43,6 +43,19 @@ pub enum InvalidReading {
     OutOfTime(i64),
 }
 
+impl InvalidReading {
+    /// Whether a reading can be stored.
+    pub fn check(reading: &Reading) -> Result<(), InvalidReading> {
+        if !reading.value.is_finite() {
+            return Err(InvalidReading::NotFinite(reading.value));
+        }
+        if !(0..END_OF_TIME_MS).contains(&reading.timestamp.0) {
+            return Err(InvalidReading::OutOfTime(reading.timestamp.0));
+        }
+        Ok(())
+    }
+}
+
 impl From<InvalidReading> for AppendError {
     fn from(invalid: InvalidReading) -> Self {
         AppendError::Failed { reason: invalid.to_string() }
@@ -68,13 +81,8 @@ impl PointBatch {
     }
 
     pub fn push(&mut self, series: SeriesId, reading: Reading) -> Result<(), InvalidReading> {
+        InvalidReading::check(&reading)?;
         let t = reading.timestamp.0;
-        if !reading.value.is_finite() {
-            return Err(InvalidReading::NotFinite(reading.value));
-        }
-        if !(0..END_OF_TIME_MS).contains(&t) {
-            return Err(InvalidReading::OutOfTime(t));
-        }
         if self.in_record == POINTS_PER_RECORD {
             self.splits.push(self.bytes.len());
             self.in_record = 0;

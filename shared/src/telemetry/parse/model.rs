@@ -159,3 +159,51 @@ proptest! {
         }
     }
 }
+
+/// Any bytes at all: what is JSON is judged as the model judges it, the rest is refused.
+#[test]
+fn fuzzed_payloads_are_judged_as_the_model_judges_them() {
+    let seeds = [
+        r#"{"deviceId":"pv-01","timestamp":1780000000000,"data":{"power":-81.5,"status":"on","ok":true}}"#,
+        r#"[{"deviceId":"a","timestamp":"2026-06-01T00:00:00+08:00","data":{"p":1}},{"data":{"p":[{}]}},7,null]"#,
+        r#"{"deviceId":"a","timestamp":1,"id":"e1","type":"overheat","severity":"major","description":"\u70ed"}"#,
+    ];
+    let seeds = seeds.map(|text| text.as_bytes().to_vec());
+    park_fuzz::target("telemetry-json", seeds, |bytes| {
+        let got = parse_data(bytes);
+        if let Ok(json) = serde_json::from_slice::<Json>(bytes) {
+            let items = match &json {
+                Json::Array(items) => items.iter().enumerate().map(|(i, item)| (item, Some(i))).collect(),
+                item => vec![(item, None)],
+            };
+            match &got {
+                Ok(got) => {
+                    assert_eq!(got.len(), items.len());
+                    for (got, (item, at)) in got.iter().zip(items) {
+                        if let Err(difference) = check(got.clone(), item, at) {
+                            panic!("{difference}");
+                        }
+                    }
+                }
+                Err(refusal) => {
+                    assert!(!json.is_object() && !json.is_array(), "{refusal}");
+                    assert_eq!(refusal.code, RefusalCode::WrongType);
+                }
+            }
+        }
+        // What kind of payload it is: how each item was judged, whatever it is called.
+        let kind = |result: Result<usize, &Refusal>| match result {
+            Ok(values) => (values.min(3), None, 0),
+            Err(refusal) => (0, Some(refusal.code), refusal.field.len().min(20)),
+        };
+        let kinds = |judged: Result<Vec<Result<usize, &Refusal>>, &Refusal>| match judged {
+            Ok(items) => items.into_iter().take(3).map(kind).collect(),
+            Err(refusal) => vec![kind(Err(refusal))],
+        };
+        let events = parse_events(bytes);
+        (
+            kinds(got.as_ref().map(|i| i.iter().map(|i| i.as_ref().map(|m| m.data.len())).collect())),
+            kinds(events.as_ref().map(|i| i.iter().map(|i| i.as_ref().map(|e| e.kind.len())).collect())),
+        )
+    });
+}

@@ -13,6 +13,7 @@ const T: i64 = 1_749_999_000_000;
 
 on_both!(
     hours_that_are_over_become_large_blocks_and_the_present_stays_loose,
+    an_hour_that_goes_on_may_hold_more_than_a_block,
     late_readings_join_their_hour_and_corrections_win,
     who_reads_while_blocks_are_merged_misses_nothing,
     many_small_blocks_of_a_slow_series_become_few,
@@ -60,6 +61,18 @@ async fn hours_that_are_over_become_large_blocks_and_the_present_stays_loose(pla
     history.compact().await.unwrap();
     assert_eq!(all(&history, &a).await, seconds(0..15_000));
     history.close().await.unwrap();
+}
+
+async fn an_hour_that_goes_on_may_hold_more_than_a_block(place: &Place) {
+    let (a, history) = (key("meter", "power"), open(place).await);
+    // Ten a second: an hour that is over and, of the next one, more than a block holds.
+    let tenths: Vec<Reading> = (0..18_000).map(|i| reading(T + i * 100, (i % 97) as f64 / 4.0)).collect();
+    for part in tenths.chunks(500) {
+        history.append(points(&a, part.iter().copied())).await.unwrap();
+    }
+    history.compact().await.unwrap();
+    assert_eq!(all(&history, &a).await, tenths);
+    assert!(history.verify().await.unwrap().faults.is_empty());
 }
 
 async fn late_readings_join_their_hour_and_corrections_win(place: &Place) {

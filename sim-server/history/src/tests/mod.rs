@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod disks;
+mod fuzzing;
 mod merging;
 mod model;
 mod place;

@@ -28,3 +28,5 @@ pub use recover::{Damage, OpenReport, TornTail};
 
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod fuzzing;
