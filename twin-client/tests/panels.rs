@@ -294,7 +294,7 @@ fn report(shares: [f64; 3], conflict: bool) -> shared::quality::QualityReport {
             "tolerance": 5.0, "inputs": [input(1, "grid", 100.0, true), input(2, "grid", 140.0, false)],
         }],
     }))
-    .unwrap()
+    .unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]
