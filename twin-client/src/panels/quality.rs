@@ -76,6 +76,11 @@ fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "–".to_owned(), |s| format::grouped((s * 1_000.0).floor() / 10.0, 1))
 }
 
+/// Nothing is no number of per cent.
+fn unit_of(share: Option<f64>) -> &'static str {
+    if share.is_some() { "%" } else { "" }
+}
+
 /// A share with its sign and word when it is not in order.
 fn share_tile(ui: &mut Ui, i18n: &I18n, name: &str, share: Option<f64>, hint: &str) {
     ui.allocate_ui(vec2(150.0, 44.0), |ui| {
@@ -84,7 +89,7 @@ fn share_tile(ui: &mut Ui, i18n: &I18n, name: &str, share: Option<f64>, hint: &s
             ui.spacing_mut().item_spacing.y = 1.0;
             ui.label(RichText::new(name).size(11.5).color(theme::WEAK));
             ui.horizontal(|ui| {
-                parts::figure(ui, &percent(share), "%", 22.0);
+                parts::figure(ui, &percent(share), unit_of(share), 22.0);
                 if let Some(severity) = worry(share) {
                     sign(ui, severity);
                     let word = match severity {
@@ -113,7 +118,7 @@ fn today(ui: &mut Ui, model: &ParkModel, i18n: &I18n, report: &QualityReport) {
         ui.label(RichText::new(age).size(11.0).color(theme::WEAK));
     };
     parts::card(ui, &i18n.t("quality-today"), aside, |ui| {
-        ui.horizontal(|ui| {
+        ui.horizontal_top(|ui| {
             let late = i18n.t1("quality-timeliness-hint", "seconds", i64::from(report.late_after_s));
             share_tile(
                 ui,
@@ -130,7 +135,7 @@ fn today(ui: &mut Ui, model: &ParkModel, i18n: &I18n, report: &QualityReport) {
                 figures.validity,
                 &i18n.t("quality-validity-hint"),
             );
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.with_layout(Layout::right_to_left(Align::Min), |ui| {
                 let received = format::grouped(figures.received as f64, 0);
                 parts::tile(ui, &i18n.t("quality-received"), &received, "");
             });
@@ -149,12 +154,10 @@ fn today(ui: &mut Ui, model: &ParkModel, i18n: &I18n, report: &QualityReport) {
                 (i18n.t("quality-converted"), figures.converted),
                 (i18n.t("quality-backfilled"), figures.backfilled),
             ] {
-                ui.horizontal(|ui| {
-                    ui.spacing_mut().item_spacing.x = 4.0;
-                    ui.label(RichText::new(name).size(11.5).color(theme::WEAK));
-                    let colour = if count > 0 { theme::TEXT } else { theme::FAINT };
-                    ui.label(RichText::new(format::grouped(count as f64, 0)).size(12.0).color(colour));
-                });
+                // One label each, so that the line wraps between them.
+                let colour = if count > 0 { theme::TEXT } else { theme::FAINT };
+                let text = format!("{name} {}", format::grouped(count as f64, 0));
+                ui.label(RichText::new(text).size(11.5).color(colour));
             }
         });
     });
@@ -178,7 +181,7 @@ fn share_cell(ui: &mut Ui, share: Option<f64>) {
             _ => theme::TEXT,
         };
         ui.label(RichText::new(percent(share)).size(12.0).color(colour));
-        ui.label(RichText::new("%").size(10.5).color(theme::WEAK));
+        ui.label(RichText::new(unit_of(share)).size(10.5).color(theme::WEAK));
         if let Some(severity) = severity {
             sign(ui, severity);
         }
@@ -190,6 +193,11 @@ fn gap_text(i18n: &I18n, seconds: u32) -> String {
         0 => "–".to_owned(),
         _ => i18n.t1("quality-minutes", "n", i64::from(seconds / 60)),
     }
+}
+
+/// Whether there is anything to tell of a day; before the park was there, there is not.
+fn tells(figures: &QualityFigures) -> bool {
+    figures.received + figures.expected > 0
 }
 
 fn days(ui: &mut Ui, i18n: &I18n, report: &QualityReport) {
@@ -212,7 +220,7 @@ fn days(ui: &mut Ui, i18n: &I18n, report: &QualityReport) {
                             "",
                         ],
                     );
-                    for day in &report.days {
+                    for day in report.days.iter().filter(|day| tells(&day.figures)) {
                         let figures = &day.figures;
                         ui.label(RichText::new(&day.day).size(12.0).color(theme::TEXT));
                         for share in [figures.completeness, figures.timeliness, figures.validity] {

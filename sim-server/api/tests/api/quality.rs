@@ -39,17 +39,17 @@ async fn quality(park: &Park, query: &str) -> Value {
 async fn bad_data_of_each_kind_are_kept_flagged_and_counted() {
     let park = at_noon().await;
     let start = NOON - 20_000;
-    for second in 0..8 {
+    for second in 0..12 {
         let (level, still) = (50.0 + second as f64 * 0.1, 3.0);
         let level = if second == 4 { 90.0 } else { level };
         send(&park, start + second * 1_000, json!({ "level": level, "still": still })).await.unwrap();
     }
     // Again, as after a reconnection; out of range; in watts; in a unit nobody can turn into it.
-    send(&park, start + 7_000, json!({ "level": 50.7, "still": 3.0 })).await.unwrap();
-    send(&park, start + 8_000, json!({ "level": 50.8, "still": 500.0 })).await.unwrap();
-    send(&park, start + 9_000, json!({ "power": { "value": 81_500, "unit": "W" } })).await.unwrap();
+    send(&park, start + 11_000, json!({ "level": 50.0 + 11.0 * 0.1, "still": 3.0 })).await.unwrap();
+    send(&park, start + 12_000, json!({ "level": 51.2, "still": 500.0 })).await.unwrap();
+    send(&park, start + 13_000, json!({ "power": { "value": 81_500, "unit": "W" } })).await.unwrap();
     let refused =
-        send(&park, start + 9_000, json!({ "power": { "value": 1, "unit": "kWh" } })).await.unwrap_err();
+        send(&park, start + 13_000, json!({ "power": { "value": 1, "unit": "kWh" } })).await.unwrap_err();
     assert!(refused.contains("kW") && refused.contains("kWh"), "{refused}");
     // From a clock that is a quarter of a minute ahead.
     send(&park, NOON + 15_000, json!({ "power": 1.0 })).await.unwrap();
@@ -59,7 +59,7 @@ async fn bad_data_of_each_kind_are_kept_flagged_and_counted() {
     let figures = &row["figures"];
     let count = |name: &str| figures[name].as_u64().unwrap_or_else(|| panic!("{name} {row}"));
     for (name, expected) in [
-        ("received", 8 * 2 + 2 + 1 + 1),
+        ("received", 12 * 2 + 2 + 1 + 1),
         ("jumps", 1),
         ("stuck", 3),
         ("outOfRange", 1),
@@ -73,7 +73,7 @@ async fn bad_data_of_each_kind_are_kept_flagged_and_counted() {
         assert_eq!(count(name), expected, "{name} {row}");
     }
     let validity = figures["validity"].as_f64().unwrap();
-    assert!((validity - 14.0 / 20.0).abs() < 1e-9, "{validity}");
+    assert!((validity - 22.0 / 28.0).abs() < 1e-9, "{validity}");
     assert_eq!((&report["totals"], &report["days"][0]["figures"]), (figures, figures));
 
     let shadow = park.get("/api/v1/devices/probe", &park.token("viewer").await).await.data();

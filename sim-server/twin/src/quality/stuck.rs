@@ -3,8 +3,9 @@
 //! The persistence test of WMO's guidelines for automatic weather stations (2004): less variability than the quantity ever
 //! shows over a time says that the sensor, or what reads it, hangs.
 
-/// Fewer samples than these are a gap rather than a sensor that hangs.
-const SAMPLES: u8 = 5;
+/// Fewer samples than these may be the same by chance, or are a gap rather than a sensor that hangs. Five were too few: quarter
+/// hours of simulated voltages agreed now and then.
+const SAMPLES: u8 = 10;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct StuckLimit {
@@ -51,13 +52,13 @@ mod tests {
         };
         for (what, samples, expected) in [
             ("moving", every(1_000, &[1.0, 1.1, 1.0, 1.1, 1.0, 1.1, 1.0]), 0),
-            ("still from the start", every(1_000, &[1.0; 8]), 3),
-            ("still, then moving", every(1_000, &[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.1, 1.1]), 1),
-            ("at rest", every(1_000, &[0.0; 9]), 0),
-            ("at the end of the range", every(1_000, &[100.0; 9]), 0),
-            ("few samples far apart", every(60_000, &[1.0; 4]), 0),
-            ("many samples far apart", every(60_000, &[1.0; 6]), 2),
-            ("the same sample again and again", vec![(9_000, 1.0); 9], 0),
+            ("still from the start", every(1_000, &[1.0; 13]), 4),
+            ("still, then moving", every(1_000, &[&[1.0; 10][..], &[1.1; 2]].concat()), 1),
+            ("at rest", every(1_000, &[0.0; 12]), 0),
+            ("at the end of the range", every(1_000, &[100.0; 12]), 0),
+            ("few samples far apart", every(60_000, &[1.0; 9]), 0),
+            ("many samples far apart", every(60_000, &[1.0; 11]), 2),
+            ("the same sample again and again", vec![(9_000, 1.0); 12], 0),
         ] {
             let mut state = StuckState::default();
             let stuck = samples.iter().filter(|(at, value)| state.judge(&limit, *at, *value)).count();
