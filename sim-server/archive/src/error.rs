@@ -7,7 +7,7 @@ pub enum ArchiveError {
     #[error("{url} is no place for an archive: {reason}")]
     BadPlace { url: String, reason: String },
     #[error("{doing} {path} in {place}: {source}")]
-    Store { doing: &'static str, path: String, place: String, source: object_store::Error },
+    Store { doing: &'static str, path: String, place: String, source: Box<object_store::Error> },
     /// A file that is not what it should be.
     #[error("{path}: {reason}")]
     BadFile { path: String, reason: String },

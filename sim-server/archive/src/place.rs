@@ -136,7 +136,12 @@ impl Archive {
         doing: &'static str,
         path: &'a str,
     ) -> impl Fn(object_store::Error) -> ArchiveError + 'a {
-        move |source| ArchiveError::Store { doing, path: path.to_owned(), place: self.name.clone(), source }
+        move |source| ArchiveError::Store {
+            doing,
+            path: path.to_owned(),
+            place: self.name.clone(),
+            source: Box::new(source),
+        }
     }
 
     /// What is there, none when nothing was ever exported there.
