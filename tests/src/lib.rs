@@ -3,12 +3,14 @@
 //! Nothing here waits for a fixed time: [`eventually`] polls a condition up to a generous limit and says what was
 //! awaited when it never came true.
 
+pub mod broker;
 pub mod certificates;
 pub mod device;
 pub mod paho;
 pub mod process;
 pub mod server;
 
+pub use broker::Broker;
 pub use certificates::{Authority, Identity};
 pub use device::{Device, Outcome};
 pub use paho::Paho;
