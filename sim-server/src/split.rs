@@ -55,7 +55,8 @@ impl Gateways {
         history: History,
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
-        let (intake, upstream) = (IntakeOptions::default(), UpstreamOptions::default());
+        let intake = IntakeOptions::default();
+        let upstream = UpstreamOptions { client_id: format!("{GROUP}-server"), ..UpstreamOptions::default() };
         Ok(gateway::run_server(&self.0.broker, frames, twin, history, intake, upstream, stop).await?)
     }
 }

@@ -2,7 +2,7 @@
 //! nothing the broker took is lost, and nothing is there twice.
 
 use anyhow::Context;
-use park_tests::{Broker, Device, Outcome, Server, binary, eventually, free_port, now_ms};
+use park_tests::{Broker, Database, Device, Outcome, Server, binary, eventually, free_port, now_ms};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
@@ -130,14 +130,8 @@ impl Publisher {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_any_process_loses_nothing_and_repeats_nothing() -> anyhow::Result<()> {
-    let Ok(database) = std::env::var("PARK_TEST_POSTGRES") else {
-        anyhow::ensure!(
-            std::env::var_os("CI").is_none(),
-            "PARK_TEST_POSTGRES is not set; scripts/test sets it"
-        );
-        eprintln!("skipped: PARK_TEST_POSTGRES is not set; scripts/test starts a PostgreSQL");
-        return Ok(());
-    };
+    let Some(own) = Database::fresh()? else { return Ok(()) };
+    let database = own.url();
     let number = |variable: &str| std::env::var(variable).ok().and_then(|text| text.parse().ok());
     let seed: u64 = number("PARK_TEST_SEED").unwrap_or_else(rand::random);
     eprintln!("seed {seed}: PARK_TEST_SEED={seed} draws the same kills again");
@@ -214,14 +208,8 @@ async fn killing_any_process_loses_nothing_and_repeats_nothing() -> anyhow::Resu
 
 #[tokio::test]
 async fn a_command_goes_out_by_the_server_and_its_answer_comes_by_a_gateway() -> anyhow::Result<()> {
-    let Ok(database) = std::env::var("PARK_TEST_POSTGRES") else {
-        anyhow::ensure!(
-            std::env::var_os("CI").is_none(),
-            "PARK_TEST_POSTGRES is not set; scripts/test sets it"
-        );
-        eprintln!("skipped: PARK_TEST_POSTGRES is not set; scripts/test starts a PostgreSQL");
-        return Ok(());
-    };
+    let Some(own) = Database::fresh()? else { return Ok(()) };
+    let database = own.url();
     let folder = tempfile::tempdir()?;
     let broker = Broker::start(folder.path()).await?;
     let url = broker.url();

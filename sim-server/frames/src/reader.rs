@@ -66,9 +66,8 @@ impl FrameReader {
             if !frames.is_empty() {
                 return Ok(frames);
             }
-            match tokio::time::timeout(LOOK_EVERY, self.news.recv()).await {
-                Ok(Err(e)) => return Err(database("waiting for frames")(e)),
-                Ok(Ok(_)) | Err(_) => {}
+            if let Ok(Err(e)) = tokio::time::timeout(LOOK_EVERY, self.news.recv()).await {
+                return Err(database("waiting for frames")(e));
             }
         }
     }

@@ -100,12 +100,11 @@ impl Intake<'_> {
     /// Hands over every payload of the frames; an error leaves the first frame that was not taken whole, and all after it, for the
     /// next time.
     async fn take(&mut self, frames: Vec<Frame>) -> Result<(), String> {
-        let waiting = frames.iter().enumerate().flat_map(|(at, frame)| {
-            let judged = |payload| async move { (at, self.judge(payload).await) };
-            frame.payloads.iter().map(judged)
-        });
-        let waiting: Vec<_> = waiting.collect();
-        let mut judged = stream::iter(waiting).buffered(self.options.window.max(1));
+        let this = &*self;
+        let payloads = frames.iter().enumerate().flat_map(|(at, f)| f.payloads.iter().map(move |p| (at, p)));
+        let waiting: Vec<_> =
+            payloads.map(|(at, payload)| async move { (at, this.judge(payload).await) }).collect();
+        let mut judged = stream::iter(waiting).buffered(this.options.window.max(1));
         let mut failed: Option<(usize, String)> = None;
         while let Some((at, judged)) = judged.next().await {
             if let Err(why) = judged

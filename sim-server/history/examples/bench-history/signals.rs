@@ -1,6 +1,6 @@
 //! A thousand signals as meters give them: powers and voltages to 0.1, counters to 0.01, states of charge to 0.1. The same in every run.
 
-pub const SERIES: usize = 1_000;
+pub(crate) const SERIES: usize = 1_000;
 
 /// A small generator of noise, the same in every run.
 struct Noise(u64);
@@ -13,18 +13,18 @@ impl Noise {
     }
 }
 
-pub struct Signals {
+pub(crate) struct Signals {
     noise: Noise,
     levels: Vec<f64>,
 }
 
 impl Signals {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { noise: Noise(7), levels: (0..SERIES).map(|i| 50.0 + i as f64 / 10.0).collect() }
     }
 
     /// The next reading of a series.
-    pub fn next(&mut self, series: usize) -> f64 {
+    pub(crate) fn next(&mut self, series: usize) -> f64 {
         let noise = self.noise.next();
         let level = &mut self.levels[series];
         let round = |v: f64, per_unit: f64| (v * per_unit).round() / per_unit;
