@@ -3,7 +3,7 @@
 use crate::{given, tool};
 use anyhow::Context;
 use std::{
-    process::{Command, Output},
+    process::Command,
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -20,9 +20,7 @@ impl Database {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let made = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("park_test_{}_{made}", std::process::id());
-        let output = run(&server, &format!("CREATE DATABASE {name}"))?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        anyhow::ensure!(output.status.success(), "creating a database: {said}");
+        run(&server, &format!("CREATE DATABASE {name}"))?;
         Ok(Some(Database { server, name }))
     }
 
@@ -32,6 +30,11 @@ impl Database {
             None => self.server.clone(),
         }
     }
+
+    /// Executes a statement in it.
+    pub fn run(&self, statement: &str) -> anyhow::Result<()> {
+        run(&self.url(), statement)
+    }
 }
 
 impl Drop for Database {
@@ -40,6 +43,10 @@ impl Drop for Database {
     }
 }
 
-fn run(server: &str, statement: &str) -> anyhow::Result<Output> {
-    Command::new(tool("psql")?).args([server, "-qc", statement]).output().context("running psql")
+fn run(server: &str, statement: &str) -> anyhow::Result<()> {
+    let mut command = Command::new(tool("psql")?);
+    let output = command.args([server, "-qc", statement]).output().context("running psql")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "{statement}: {said}");
+    Ok(())
 }
