@@ -15,8 +15,6 @@ pub struct WriterOptions {
     pub limit_bytes: u64,
     /// Payload bytes of one commit.
     pub frame_bytes: usize,
-    /// Payloads between the callers and the commit.
-    pub queue: usize,
     /// Pauses between attempts double from the first to the longest while the database does not answer.
     pub first_pause: Duration,
     pub longest_pause: Duration,
@@ -27,7 +25,6 @@ impl Default for WriterOptions {
         Self {
             limit_bytes: 4 << 30,
             frame_bytes: 1 << 20,
-            queue: 4096,
             first_pause: Duration::from_millis(100),
             longest_pause: Duration::from_secs(5),
         }
@@ -38,7 +35,7 @@ impl Default for WriterOptions {
 #[derive(Debug, Clone)]
 pub struct FrameWriter {
     number: i64,
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::UnboundedSender<Request>,
 }
 
 #[derive(Debug)]
@@ -55,7 +52,7 @@ impl FrameWriter {
             .fetch_one(&pool)
             .await
             .map_err(database("taking a writer's number"))?;
-        let (requests, incoming) = mpsc::channel(options.queue.max(1));
+        let (requests, incoming) = mpsc::unbounded_channel();
         let task = Task { pool, number, options, seq: 0, kept: VecDeque::new(), kept_bytes: 0 };
         Ok((Self { number, requests }, tokio::spawn(task.run(incoming))))
     }
@@ -65,12 +62,17 @@ impl FrameWriter {
         self.number
     }
 
-    /// Waits until the payload is committed. While the database does not answer, or too much waits for the server, this waits too: whoever
-    /// calls is to leave its own source unread.
-    pub async fn keep(&self, payload: Payload) -> Result<(), FrameError> {
+    /// Takes its place behind what was kept before; what is given back waits until the payload is committed.
+    ///
+    /// While the database does not answer, or too much waits for the server, that is long: whoever calls is to leave its own source
+    /// unread once enough of its payloads wait.
+    pub fn keep(&self, payload: Payload) -> impl Future<Output = Result<(), FrameError>> + Send + use<> {
         let (done, committed) = oneshot::channel();
-        self.requests.send(Request { payload, done }).await.map_err(|_| FrameError::Stopped)?;
-        committed.await.map_err(|_| FrameError::Stopped)
+        let sent = self.requests.send(Request { payload, done });
+        async move {
+            sent.map_err(|_| FrameError::Stopped)?;
+            committed.await.map_err(|_| FrameError::Stopped)
+        }
     }
 }
 
@@ -85,7 +87,7 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, mut incoming: mpsc::Receiver<Request>) {
+    async fn run(mut self, mut incoming: mpsc::UnboundedReceiver<Request>) {
         let mut requests = Vec::new();
         while let Some(first) = incoming.recv().await {
             let mut bytes = first.payload.bytes.len();

@@ -26,7 +26,9 @@ use shared::{
 };
 use std::{
     collections::BTreeMap,
+    future::poll_fn,
     sync::Arc,
+    task::Poll,
     time::{SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::broadcast;
@@ -261,7 +263,13 @@ impl Inner {
 
 /// Runs to the end even when whoever waits for it goes away: a connection that drops must not leave a durable change
 /// unapplied.
+///
+/// The first step is taken at once, so that what was begun in some order is handed to the store in that order.
 pub(crate) async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    let mut work = Box::pin(work);
+    if let Poll::Ready(done) = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
+        return done;
+    }
     match tokio::spawn(work).await {
         Ok(done) => done,
         Err(e) => match e.try_into_panic() {

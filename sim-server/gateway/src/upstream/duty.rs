@@ -100,7 +100,7 @@ impl Duty {
         };
         match self {
             Duty::Alone { twin } => judged(twin.clone(), device, channel, publish).boxed(),
-            Duty::Relay { frames, .. } => kept(frames.clone(), publish).boxed(),
+            Duty::Relay { frames, .. } => kept(frames, publish).boxed(),
             Duty::Server { .. } => std::future::ready(Done::Foreign { publish }).boxed(),
         }
     }
@@ -118,14 +118,18 @@ async fn judged(twin: Twin, device: DeviceId, channel: Channel, publish: Publish
     Done::Judged { publish, device, verdict }
 }
 
-async fn kept(frames: FrameWriter, publish: Publish) -> Done {
+/// In its place among the frames as soon as this returns.
+fn kept(frames: &FrameWriter, publish: Publish) -> impl Future<Output = Done> + Send + use<> {
     let payload = Payload {
         topic: publish.topic.clone(),
         received_ms: clock::now().0,
         bytes: publish.payload.to_vec(),
     };
-    match frames.keep(payload).await {
-        Ok(()) => Done::Kept { publish },
-        Err(e) => Done::NotKept { why: e.to_string() },
+    let committed = frames.keep(payload);
+    async move {
+        match committed.await {
+            Ok(()) => Done::Kept { publish },
+            Err(e) => Done::NotKept { why: e.to_string() },
+        }
     }
 }
