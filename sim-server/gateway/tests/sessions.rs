@@ -99,12 +99,15 @@ async fn a_session_survives_the_endpoint() {
 async fn a_device_that_cannot_have_its_session_written_is_told() {
     let park = Park::open().await;
     let (address, _served) = park.serve(MqttOptions::default()).await;
+    let mut options = rumqttc::v5::MqttOptions::new("passing", address.ip().to_string(), address.port());
+    options.set_credentials("bess-0", park.secret("bess-0"));
+    // The endpoint has read its sessions once it answers.
+    let (_first, mut protocol) = AsyncClient::new(options.clone(), 8);
+    assert!(matches!(protocol.poll().await.unwrap(), Event::Incoming(Packet::ConnAck(_))));
     park.records.close().await;
     let (_client, mut events) = lasting(address, "bess-0", park.secret("bess-0"), false);
     assert!(events.recv().await.is_none(), "no CONNACK that promises a session");
     // Without one it is served as ever.
-    let mut options = rumqttc::v5::MqttOptions::new("passing", address.ip().to_string(), address.port());
-    options.set_credentials("bess-0", park.secret("bess-0"));
     let (client, mut protocol) = AsyncClient::new(options, 8);
     let payload = support::data("bess-0", support::now(), json!({ "power": 4.0 }));
     client.publish("device/bess-0/data", QoS::AtLeastOnce, false, payload).await.unwrap();
