@@ -4,6 +4,8 @@ build_packages=(clang libclang-dev mold cmake pkg-config make g++ libasound2-dev
     libxkbcommon-dev libxkbcommon-x11-0 libx11-dev)
 render_packages=(mesa-vulkan-drivers libvulkan1)
 test_packages=(postgresql mosquitto mosquitto-clients python3-venv curl)
+# VictoriaMetrics is what the telemetry store is measured beside.
+bench_packages=(curl python3 victoria-metrics)
 
 # Whether a person may be asked for a password; `--headless` and CI say no.
 may_ask=yes

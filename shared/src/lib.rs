@@ -15,6 +15,7 @@ pub mod text;
 pub mod time;
 pub mod unit_conversion;
 pub mod units;
+pub mod url;
 
 pub mod scene;
 pub mod series;

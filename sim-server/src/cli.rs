@@ -1,6 +1,6 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf};
 
 /// The zero-carbon park server.
@@ -41,9 +41,15 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// The park: a folder with park.toml, devices.toml and the rest.
+    /// What this process does: everything, a gateway's part, or all but that. See docs/sizing.md.
+    #[arg(long, env = "PARK_ROLES", value_enum, default_value_t = Roles::All)]
+    pub(crate) roles: Roles,
+    /// A gateway's own name, the same at every start: the broker keeps what it has not acknowledged under it.
+    #[arg(long, env = "PARK_NAME")]
+    pub(crate) name: Option<String>,
+    /// The park: a folder with park.toml, devices.toml and the rest. A gateway needs none.
     #[arg(long, env = "PARK_SCENE")]
-    pub(crate) scene: PathBuf,
+    pub(crate) scene: Option<PathBuf>,
     /// Thing models; the folder `models` beside the scene when absent.
     #[arg(long, env = "PARK_MODELS")]
     pub(crate) models: Option<PathBuf>,
@@ -89,6 +95,17 @@ pub(crate) struct ServeArgs {
     /// Days telemetry is kept; older samples are refused.
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     pub(crate) retention_days: u32,
+}
+
+/// How the work is shared out between processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Roles {
+    /// One process does everything.
+    All,
+    /// Takes payloads from the broker and keeps them in PostgreSQL for the server; there may be several.
+    Gateway,
+    /// Everything else, on what gateways keep; there is one.
+    Server,
 }
 
 #[derive(Debug, Args)]

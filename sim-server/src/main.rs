@@ -9,6 +9,7 @@ mod history_care;
 mod live_values;
 mod scene_folder;
 mod serve;
+mod split;
 mod study;
 mod watchdog;
 
@@ -35,7 +36,12 @@ fn run(cli: cli::Cli) -> anyhow::Result<()> {
         cli::Command::Study { command: cli::StudyCommand::Week(args) } => study::week(&args),
         cli::Command::Serve(args) => {
             raise_open_files_limit();
-            runtime()?.block_on(serve::serve(*args))
+            runtime()?.block_on(async move {
+                match args.roles {
+                    cli::Roles::Gateway => split::serve_gateway(*args).await,
+                    cli::Roles::All | cli::Roles::Server => serve::serve(*args).await,
+                }
+            })
         }
         cli::Command::Backup(args) => runtime()?.block_on(backup::backup(&args)),
         cli::Command::Restore(args) => runtime()?.block_on(backup::restore(&args)),

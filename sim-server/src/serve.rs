@@ -6,7 +6,7 @@ use crate::{
     control,
     data_folder::{DataFolder, random_key, write_private},
     live_values::TwinValues,
-    scene_folder, watchdog,
+    scene_folder, split, watchdog,
 };
 use anyhow::{Context, bail};
 use history::{History, HistoryOptions};
@@ -42,7 +42,7 @@ pub(crate) const FLEET_STATE_FILE: &str = "fleet-state.json";
 /// Set-points waiting for the command queue; a plan has fewer.
 const WAITING_SET_POINTS: usize = 4096;
 /// How long connections get to finish when stopping.
-const GRACE: Duration = Duration::from_secs(5);
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
 /// The wall clock; everything below takes the time as an argument.
 pub(crate) fn clock() -> Timestamp {
@@ -98,7 +98,7 @@ pub(crate) async fn open_stores(
 }
 
 /// Binds a port, naming the option that changes it when it is taken.
-async fn listen(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
+pub(crate) async fn listen(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(listener),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => bail!(
@@ -126,7 +126,9 @@ async fn listen_secured(args: &ServeArgs) -> anyhow::Result<Option<(TcpListener,
 /// Runs until SIGINT or SIGTERM.
 pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let now = clock();
-    let scene = Arc::new(scene_folder::load(&args.scene, args.models.as_deref())?);
+    let Some(scene_folder) = &args.scene else { bail!("--scene names the park to serve") };
+    let gateways = split::Gateways::of(&args)?;
+    let scene = Arc::new(scene_folder::load(scene_folder, args.models.as_deref())?);
     let mut data = DataFolder::hold(&args.data)?;
     // Before anything is opened: a port in use should cost nothing.
     let http = listen(args.http, "--http").await?;
@@ -139,7 +141,7 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
 
     let (history, records, _claim) = open_stores(&data, args.database.as_deref(), &holder).await?;
     let models = args.models.as_deref().map(std::path::absolute).transpose()?;
-    let saved_scene = Some(std::path::absolute(&args.scene)?);
+    let saved_scene = Some(std::path::absolute(scene_folder)?);
     SavedOptions { database: args.database.clone(), scene: saved_scene, models }.write(&data)?;
     admin::ensure_admin(&records, &data, args.admin_password.as_deref(), now).await?;
 
@@ -242,7 +244,11 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             Ok(())
         }
     });
-    if let Some(url) = args.mqtt_upstream.clone() {
+    if let Some(gateways) = gateways {
+        let (stop, twin, history) = (shutdown.clone(), twin.clone(), history.clone());
+        let frames = gateways.open().await?;
+        spawn(&mut tasks, gateways.run(frames, twin, history, stop));
+    } else if let Some(url) = args.mqtt_upstream.clone() {
         let (stop, twin) = (shutdown.clone(), twin.clone());
         spawn(&mut tasks, async move {
             Ok(gateway::run_upstream(&url, twin, gateway::UpstreamOptions::default(), stop).await?)
@@ -308,7 +314,7 @@ async fn provision_fleet(twin: &Twin, data: &DataFolder, now: Timestamp) -> anyh
     write_private(&path, &serde_json::to_vec_pretty(&secrets)?)
 }
 
-async fn stop_signal() -> anyhow::Result<()> {
+pub(crate) async fn stop_signal() -> anyhow::Result<()> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         result = tokio::signal::ctrl_c() => result?,

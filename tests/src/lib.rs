@@ -3,13 +3,17 @@
 //! Nothing here waits for a fixed time: [`eventually`] polls a condition up to a generous limit and says what was
 //! awaited when it never came true.
 
+pub mod broker;
 pub mod certificates;
+pub mod database;
 pub mod device;
 pub mod paho;
 pub mod process;
 pub mod server;
 
+pub use broker::Broker;
 pub use certificates::{Authority, Identity};
+pub use database::Database;
 pub use device::{Device, Outcome};
 pub use paho::Paho;
 pub use process::{binary, free_port, repository, tool};
@@ -48,4 +52,19 @@ where
         Some(error) => Err(error.context(format!("never came true: {what}"))),
         None => anyhow::bail!("never came true: {what}"),
     }
+}
+
+/// What `scripts/test` sets in the environment for a test that needs more than this workspace; `None`, said aloud, where nobody
+/// set it.
+///
+/// # Errors
+/// In continuous integration nothing may be left out.
+#[expect(clippy::print_stderr, reason = "what was left out must be seen beside the test's name")]
+pub fn given(variable: &str) -> anyhow::Result<Option<String>> {
+    let value = std::env::var(variable).ok();
+    if value.is_none() {
+        anyhow::ensure!(std::env::var_os("CI").is_none(), "{variable} is not set; scripts/test sets it");
+        eprintln!("skipped: {variable} is not set; scripts/test sets it");
+    }
+    Ok(value)
 }

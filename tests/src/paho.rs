@@ -1,7 +1,7 @@
 //! Python's paho as a client that is told what to do: see `tests/paho/remote.py`.
 
-use crate::{LIMIT, repository};
-use anyhow::{Context, bail, ensure};
+use crate::{LIMIT, given, repository};
+use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use std::{collections::VecDeque, path::PathBuf, process::Stdio};
 use tokio::{
@@ -11,12 +11,7 @@ use tokio::{
 
 /// The Python with paho that scripts/test names; `None` where there is none and none is required.
 pub fn python() -> anyhow::Result<Option<PathBuf>> {
-    let python = std::env::var_os("PARK_TEST_PAHO").map(PathBuf::from);
-    ensure!(
-        python.is_some() || std::env::var_os("CI").is_none(),
-        "PARK_TEST_PAHO is not set; scripts/test sets it"
-    );
-    Ok(python)
+    Ok(given("PARK_TEST_PAHO")?.map(PathBuf::from))
 }
 
 /// A client process; killed when dropped.

@@ -77,6 +77,10 @@ impl Server {
         format!("http://127.0.0.1:{}{path}", self.http)
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     pub fn token(&self) -> &str {
         &self.token
     }

@@ -2,7 +2,7 @@
 //! S3-compatible store, and come back as they were.
 
 use anyhow::Context;
-use park_tests::{Server, binary, eventually, free_port, now_ms, repository};
+use park_tests::{Server, binary, eventually, free_port, given, now_ms, repository};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -13,19 +13,9 @@ const DAY_MS: i64 = 86_400_000;
 /// Midnight in Shanghai is this long before midnight UTC.
 const OFFSET_MS: i64 = 8 * 3_600_000;
 
-/// The Python that `scripts/test` made with DuckDB and moto; without one the test is skipped, except in continuous integration.
+/// The Python that `scripts/test` made with DuckDB and moto.
 fn python() -> anyhow::Result<Option<PathBuf>> {
-    let python = std::env::var_os("PARK_TEST_DUCKDB").map(PathBuf::from);
-    if python.is_none() {
-        anyhow::ensure!(
-            std::env::var_os("CI").is_none(),
-            "PARK_TEST_DUCKDB is not set; scripts/test sets it"
-        );
-        eprintln!(
-            "skipped: PARK_TEST_DUCKDB names no Python with DuckDB and moto; scripts/test installs them"
-        );
-    }
-    Ok(python)
+    Ok(given("PARK_TEST_DUCKDB")?.map(PathBuf::from))
 }
 
 fn duckdb(python: &Path, args: &[&str]) -> anyhow::Result<Value> {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 /// Lowest first. A crate of the workspace that stands in no layer fails the test.
 const LAYERS: [&[&str]; 7] = [
     &["shared"],
-    &["records", "physics", "optimizer"],
+    &["records", "frames", "physics", "optimizer"],
     &["ledger", "history"],
     &["forecast", "archive"],
     &["vpp", "twin", "carbon", "market", "points"],

@@ -16,7 +16,6 @@ async fn with_paho(
     extra: &[&str],
 ) -> anyhow::Result<Option<(tempfile::TempDir, Server, std::path::PathBuf)>> {
     let Some(python) = paho::python()? else {
-        eprintln!("skipped: PARK_TEST_PAHO names no Python with paho; scripts/test installs one");
         return Ok(None);
     };
     let folder = tempfile::tempdir()?;

@@ -1,20 +1,13 @@
 //! The same server on PostgreSQL: records and telemetry live there, and a second server on it is refused.
 
-use park_tests::{Device, Outcome, Server, free_port, now_ms, server};
+use park_tests::{Database, Device, Outcome, Server, free_port, now_ms, server};
 
 #[tokio::test]
 async fn a_park_runs_on_postgresql() -> anyhow::Result<()> {
-    let Ok(url) = std::env::var("PARK_TEST_POSTGRES") else {
-        anyhow::ensure!(
-            std::env::var_os("CI").is_none(),
-            "PARK_TEST_POSTGRES is not set; scripts/test sets it"
-        );
-        eprintln!("skipped: PARK_TEST_POSTGRES is not set; scripts/test starts a PostgreSQL");
-        return Ok(());
-    };
+    let Some(own) = Database::fresh()? else { return Ok(()) };
+    let url = own.url();
     let folder = tempfile::tempdir()?;
-    // The database may have served an earlier run.
-    let id = format!("pg-test-{}", std::process::id());
+    let id = "pg-test".to_owned();
     let data = folder.path().join("data");
     let server = Server::start(&data, &["--database", &url]).await?;
     let secret = server.register(&id, "feeder-meter").await?;

@@ -143,7 +143,6 @@ async fn mosquittos_tools_register_with_curl_publish_are_commanded_and_answer() 
 #[tokio::test]
 async fn paho_registers_publishes_is_commanded_and_answers() -> anyhow::Result<()> {
     let Some(python) = paho::python()? else {
-        eprintln!("skipped: PARK_TEST_PAHO names no Python with paho; scripts/test installs one");
         return Ok(());
     };
     let folder = tempfile::tempdir()?;

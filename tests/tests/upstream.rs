@@ -1,55 +1,17 @@
 //! Behind a real Mosquitto: telemetry is read with manual acknowledgement, commands go out through it.
 
-use park_tests::{Device, Server, eventually, free_port, now_ms, tool};
+use park_tests::{Broker, Device, Server, eventually, now_ms};
 use serde_json::json;
-use std::process::{Child, Command, Stdio};
-
-/// A broker; killed when dropped.
-struct Mosquitto(Child);
-
-impl Mosquitto {
-    fn start(folder: &std::path::Path, port: u16) -> anyhow::Result<Mosquitto> {
-        let config = folder.join("mosquitto.conf");
-        std::fs::write(
-            &config,
-            format!(
-                "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {}/\nautosave_interval 1\nuser root\n",
-                folder.display()
-            ),
-        )?;
-        let log = std::fs::File::create(folder.join("mosquitto.log"))?;
-        let process = Command::new(tool("mosquitto")?)
-            .arg("-c")
-            .arg(config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()?;
-        Ok(Mosquitto(process))
-    }
-}
-
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 #[tokio::test]
 async fn devices_behind_a_broker_are_read_and_commanded() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let port = free_port()?;
-    let _broker = Mosquitto::start(folder.path(), port)?;
-    eventually("the broker listens", async || {
-        Ok(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok().map(drop))
-    })
-    .await?;
-    let upstream = format!("mqtt://127.0.0.1:{port}");
+    let broker = Broker::start(folder.path()).await?;
+    let upstream = broker.url();
     let server = Server::start(&folder.path().join("data"), &["--mqtt-upstream", &upstream]).await?;
     server.register("behind-broker", "battery-container").await?;
 
-    let mut device = Device::new(port, "behind-broker", "the broker does not ask");
+    let mut device = Device::new(broker.port, "behind-broker", "the broker does not ask");
     device.connected().await?;
     device.subscribe("device/behind-broker/control").await?;
     // The broker acknowledges; the park has it a moment later.

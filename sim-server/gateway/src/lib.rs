@@ -13,6 +13,7 @@
 //!
 //! - [`serve_mqtt`]: the endpoint devices connect to.
 //! - [`run_upstream`]: the same through somebody else's broker.
+//! - [`run_relay`], [`run_server`]: the same with several machines, gateways and the server behind them.
 //! - [`device_router`]: the HTTP routes devices use; [`openapi`] describes them.
 
 mod clock;
@@ -27,7 +28,7 @@ pub mod upstream;
 pub use http::{device_router, openapi};
 pub use ingest::Channel;
 pub use mqtt::{MqttListeners, MqttOptions, MqttTls, MqttTlsFiles, serve_mqtt};
-pub use upstream::{UpstreamOptions, run_upstream};
+pub use upstream::{IntakeOptions, UpstreamOptions, run_relay, run_server, run_upstream};
 
 /// Why a gateway could not start or go on.
 #[derive(Debug, thiserror::Error)]

@@ -8,16 +8,28 @@
 //!
 //! Commands go to the broker for every registered device that holds no connection of its own here: whoever is behind it is not
 //! known before it speaks. Nothing but its payloads says that a device is there.
+//!
+//! Where several machines share the work, gateways ([`run_relay`]) read the broker through a shared subscription and keep payloads as
+//! frames in PostgreSQL; the park's server ([`run_server`]) takes the frames and sends commands through the broker.
 
+mod duty;
+mod intake;
 mod link;
 
 use crate::GatewayError;
+use duty::{Duty, Heard};
+use frames::{FrameReader, FrameWriter};
+use history::History;
+pub use intake::IntakeOptions;
 use link::{Ended, Link};
 use rumqttc::{MqttOptions as ClientOptions, OptionError};
-use shared::id::DeviceId;
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use twin::Twin;
+
+/// Reports of faulty payloads between the intake and the broker.
+const REPORTS: usize = 1024;
 
 /// How the broker is used.
 #[derive(Debug, Clone)]
@@ -54,14 +66,58 @@ pub async fn run_upstream(
     options: UpstreamOptions,
     shutdown: CancellationToken,
 ) -> Result<(), GatewayError> {
+    keep_linked(url, Duty::Alone { twin }, &Heard::default(), options, shutdown).await
+}
+
+/// A gateway: reads its share of what the broker at `url` gives to the group, and acknowledges what is committed as frames.
+///
+/// The broker keeps a gateway's unacknowledged payloads under `options.client_id`: each gateway has one of its own, the same at
+/// every start.
+pub async fn run_relay(
+    url: &str,
+    frames: FrameWriter,
+    group: &str,
+    options: UpstreamOptions,
+    shutdown: CancellationToken,
+) -> Result<(), GatewayError> {
+    let duty = Duty::Relay { frames, group: group.to_owned() };
+    keep_linked(url, duty, &Heard::default(), options, shutdown).await
+}
+
+/// The server's side of gateways: takes their frames, and speaks to devices through the broker at `url`.
+pub async fn run_server(
+    url: &str,
+    frames: FrameReader,
+    twin: Twin,
+    history: History,
+    intake: IntakeOptions,
+    options: UpstreamOptions,
+    shutdown: CancellationToken,
+) -> Result<(), GatewayError> {
+    let heard = Heard::default();
+    let (reports_in, reports) = mpsc::channel(REPORTS);
+    let duty = Duty::Server { twin: twin.clone(), reports };
+    let (linked, ()) = tokio::join!(
+        keep_linked(url, duty, &heard, options, shutdown.clone()),
+        intake::run(frames, twin, history, &heard, reports_in, intake, shutdown),
+    );
+    linked
+}
+
+async fn keep_linked(
+    url: &str,
+    mut duty: Duty,
+    heard: &Heard,
+    options: UpstreamOptions,
+    shutdown: CancellationToken,
+) -> Result<(), GatewayError> {
     let client = client_options(url, &options)?;
     let (host, port) = client.broker_address();
-    let mut heard: BTreeSet<DeviceId> = BTreeSet::new();
     let mut pause = options.first_pause;
     let connected = metrics::gauge!("park_upstream_connected");
     loop {
-        let link = Link::new(client.clone(), &twin, &options);
-        let ended = link.run(&mut heard, &connected, &shutdown).await;
+        let link = Link::new(client.clone(), &mut duty, &options);
+        let ended = link.run(heard, &connected, &shutdown).await;
         connected.set(0.0);
         match ended {
             Ended::Shutdown => return Ok(()),
@@ -81,7 +137,7 @@ pub async fn run_upstream(
 }
 
 fn client_options(url: &str, options: &UpstreamOptions) -> Result<ClientOptions, GatewayError> {
-    let bad = |reason: String| GatewayError::UpstreamUrl { url: without_password(url), reason };
+    let bad = |reason: String| GatewayError::UpstreamUrl { url: shared::url::without_password(url), reason };
     let with_id = if url.contains("client_id=") {
         url.to_owned()
     } else {
@@ -106,16 +162,6 @@ fn client_options(url: &str, options: &UpstreamOptions) -> Result<ClientOptions,
         .set_manual_acks(true)
         .set_max_packet_size(options.max_packet_bytes, options.max_packet_bytes);
     Ok(client)
-}
-
-/// A URL as it may be shown. A password may hold anything, also `@`, `/` and `://`, and the URL need not be a good one, so nothing
-/// before the last `@` is shown but a scheme that is one.
-fn without_password(url: &str) -> String {
-    let Some((before, host)) = url.rsplit_once('@') else { return url.to_owned() };
-    match before.split_once("://") {
-        Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_lowercase()) => format!("{scheme}://…@{host}"),
-        _ => format!("…@{host}"),
-    }
 }
 
 #[cfg(test)]
@@ -146,21 +192,6 @@ mod tests {
             let message = client_options(url, &options).unwrap_err().to_string();
             assert!(message.contains(part), "{url}: {message}");
             assert!(!message.contains("hunter2"), "{message}");
-        }
-    }
-
-    #[test]
-    fn no_part_of_a_password_is_shown() {
-        for (url, shown) in [
-            ("mqtt://u:hunter2@broker:1884", "mqtt://…@broker:1884"),
-            ("mqtt://u:hun@ter2@broker", "mqtt://…@broker"),
-            ("mqtts://u:hun/ter?2#@broker/x", "mqtts://…@broker/x"),
-            ("u:hun://ter2@broker", "…@broker"),
-            ("u:hunter2@broker:1883", "…@broker:1883"),
-            ("mqtt://broker?client_id=a@b", "mqtt://…@b"),
-            ("mqtt://broker", "mqtt://broker"),
-        ] {
-            assert_eq!(without_password(url), shown, "{url}");
         }
     }
 }

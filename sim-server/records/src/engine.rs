@@ -69,8 +69,10 @@ macro_rules! on_writer {
 
 impl Engine {
     pub(crate) async fn open(url: &str) -> Result<Engine, RecordsError> {
-        let refused =
-            |e: sqlx::Error| RecordsError::Address { address: without_password(url), message: e.to_string() };
+        let refused = |e: sqlx::Error| RecordsError::Address {
+            address: shared::url::without_password(url),
+            message: e.to_string(),
+        };
         if url.starts_with("sqlite:") {
             let options = SqliteConnectOptions::from_str(url).map_err(refused)?;
             Ok(Engine::Sqlite(Sqlite::open(options).await?))
@@ -86,7 +88,7 @@ impl Engine {
             Ok(Engine::Postgres(Postgres { reader: pool.clone(), writer: pool }))
         } else {
             Err(RecordsError::Address {
-                address: without_password(url),
+                address: shared::url::without_password(url),
                 message: "expected sqlite:///path/records.db or postgres://…".into(),
             })
         }
@@ -147,16 +149,6 @@ pub(crate) fn create_private(path: &Path) -> Result<(), RecordsError> {
     Ok(())
 }
 
-/// The address as it may be shown.
-fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
-    match rest[..authority_end].rfind('@') {
-        Some(at) => format!("{scheme}://…{}", &rest[at..]),
-        None => url.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,17 +165,5 @@ mod tests {
         let keys: i64 = sqlx::query_scalar("PRAGMA foreign_keys").fetch_one(&sqlite.writer).await.unwrap();
         assert_eq!((journal.as_str(), synchronous, keys), ("wal", 2, 1), "2 is full");
         assert!(sqlx::query("DELETE FROM users").execute(&sqlite.reader).await.is_err(), "readers only read");
-    }
-
-    #[test]
-    fn an_address_is_shown_without_its_password() {
-        for (url, shown) in [
-            ("postgres://park:secret@db/park", "postgres://…@db/park"),
-            ("postgres://park:se@cret@db:5432/park?x=@", "postgres://…@db:5432/park?x=@"),
-            ("sqlite:///var/park/a@b.db", "sqlite:///var/park/a@b.db"),
-            ("postgres://db/park", "postgres://db/park"),
-        ] {
-            assert_eq!(without_password(url), shown);
-        }
     }
 }

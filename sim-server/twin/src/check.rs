@@ -15,6 +15,8 @@ use std::sync::Arc;
 pub enum Sender {
     /// A device that proved to be this one; it may speak for itself only.
     Device(DeviceId),
+    /// Said by this device a while ago and handed on only now: for itself only, and no sign that it is there.
+    Earlier(DeviceId),
     /// An upstream broker or an operator's batch import: may speak for every device.
     Trusted,
 }
@@ -61,6 +63,14 @@ impl TimeWindow {
 }
 
 impl Sender {
+    /// The one device it may speak for; any when `None`.
+    pub(crate) fn own(&self) -> Option<&DeviceId> {
+        match self {
+            Sender::Device(own) | Sender::Earlier(own) => Some(own),
+            Sender::Trusted => None,
+        }
+    }
+
     /// The device an item is about, when this sender may speak for it.
     pub(crate) fn may_speak_for(
         &self,
@@ -68,8 +78,8 @@ impl Sender {
         device: &str,
         field: impl FnOnce() -> String,
     ) -> Result<Arc<DeviceEntry>, Refusal> {
-        match self {
-            Sender::Device(own) if own.as_str() != device => {
+        match self.own() {
+            Some(own) if own.as_str() != device => {
                 let message = format!("{own} may not speak for {device}");
                 Err(Refusal::new(RefusalCode::NotYourDevice, field(), message))
             }

@@ -231,7 +231,7 @@ impl CommandQueue {
         now: Timestamp,
         out: &mut Vec<CommandOutput>,
     ) {
-        if let Sender::Device(own) = sender
+        if let Some(own) = sender.own()
             && *own != ack.device_id
         {
             let message = format!("{own} may not speak for {}", ack.device_id);

@@ -1,11 +1,10 @@
 //! One connection to the broker, from CONNECT to its loss.
 
-use super::UpstreamOptions;
-use crate::{
-    clock,
-    ingest::{self, Channel, Verdict},
-    report, topic,
+use super::{
+    UpstreamOptions,
+    duty::{Done, Duty, Heard, Report},
 };
+use crate::{clock, ingest::Verdict, report, topic};
 use futures::{
     FutureExt, StreamExt,
     future::BoxFuture,
@@ -14,7 +13,7 @@ use futures::{
 use metrics::Gauge;
 use rumqttc::{
     AsyncClient, ConnectionError, Event, EventLoop, MqttOptions as ClientOptions, NetworkOptions, Outgoing,
-    Packet, Publish, QoS, SubscribeFilter, SubscribeReasonCode,
+    Packet, QoS, SubscribeFilter, SubscribeReasonCode,
 };
 use shared::{
     command::CommandDelivery,
@@ -26,9 +25,6 @@ use std::{
 };
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use twin::{Sender, Twin};
-
-const TOPICS: [&str; 3] = ["device/+/data", "device/+/event", "device/+/control/ack"];
 /// Events between the protocol's task and ours.
 const EVENTS: usize = 256;
 /// How long a device without a connection of its own may wait until the broker stands in for it.
@@ -44,22 +40,8 @@ pub(super) enum Ended {
     Lost { why: String, was_connected: bool },
 }
 
-/// Something the twin was asked to do, done.
-enum Done {
-    Judged {
-        publish: Publish,
-        device: DeviceId,
-        verdict: Verdict,
-    },
-    /// Not for us: acknowledged so that the broker forgets it.
-    Foreign {
-        publish: Publish,
-    },
-    Noted,
-}
-
 pub(super) struct Link<'a> {
-    twin: &'a Twin,
+    duty: &'a mut Duty,
     window: usize,
     client: AsyncClient,
     events: mpsc::Receiver<Result<Event, ConnectionError>>,
@@ -76,7 +58,7 @@ pub(super) struct Link<'a> {
 }
 
 impl<'a> Link<'a> {
-    pub(super) fn new(client: ClientOptions, twin: &'a Twin, options: &UpstreamOptions) -> Self {
+    pub(super) fn new(client: ClientOptions, duty: &'a mut Duty, options: &UpstreamOptions) -> Self {
         // Never waited on: acknowledgements are as many as the broker's window, commands as many as ours.
         let requests = options.window + EVENTS + 65_536;
         let (client, mut protocol) = AsyncClient::new(client, requests);
@@ -86,7 +68,7 @@ impl<'a> Link<'a> {
         protocol.set_network_options(network);
         let (events_in, events) = mpsc::channel(EVENTS);
         Self {
-            twin,
+            duty,
             window: options.window.max(1),
             client,
             events,
@@ -103,7 +85,7 @@ impl<'a> Link<'a> {
     /// `heard` are the devices heard through this broker since the server started, and gains more.
     pub(super) async fn run(
         mut self,
-        heard: &mut BTreeSet<DeviceId>,
+        heard: &Heard,
         connected: &Gauge,
         shutdown: &CancellationToken,
     ) -> Ended {
@@ -131,6 +113,10 @@ impl<'a> Link<'a> {
                         Ok(())
                     }
                 },
+                Some(report) = self.duty.next_report() => {
+                    self.report(&report);
+                    Ok(())
+                }
                 _ = look_for_lines.tick(), if self.was_connected => {
                     self.stand_in_for_the_unconnected();
                     Ok(())
@@ -142,31 +128,30 @@ impl<'a> Link<'a> {
         }
     }
 
-    fn on_event(
-        &mut self,
-        event: Event,
-        heard: &BTreeSet<DeviceId>,
-        connected: &Gauge,
-    ) -> Result<(), String> {
+    fn on_event(&mut self, event: Event, heard: &Heard, connected: &Gauge) -> Result<(), String> {
         match event {
             Event::Incoming(Packet::ConnAck(_)) => {
-                let filters = TOPICS.map(|t| SubscribeFilter::new(t.to_owned(), QoS::AtLeastOnce));
+                let topics = self.duty.topics();
+                if topics.is_empty() {
+                    self.is_ready(connected);
+                    return Ok(());
+                }
+                let filters = topics.into_iter().map(|t| SubscribeFilter::new(t, QoS::AtLeastOnce));
                 self.client.try_subscribe_many(filters).map_err(|e| e.to_string())
             }
             Event::Incoming(Packet::SubAck(answer)) => {
                 let refused = |code: &SubscribeReasonCode| matches!(code, SubscribeReasonCode::Failure);
                 if let Some(at) = answer.return_codes.iter().position(refused) {
-                    let topic = TOPICS.get(at).copied().unwrap_or("a topic");
+                    let topics = self.duty.topics();
+                    let topic = topics.get(at).map_or("a topic", String::as_str);
                     return Err(format!("the broker refuses the subscription to {topic}"));
                 }
-                tracing::info!("upstream broker connected");
-                self.was_connected = true;
-                connected.set(1.0);
-                self.stand_in_for_the_unconnected();
+                self.is_ready(connected);
                 Ok(())
             }
             Event::Incoming(Packet::Publish(publish)) => {
-                self.hand_over(publish);
+                metrics::counter!("park_upstream_messages_total").increment(1);
+                self.jobs.push_back(self.duty.take(publish));
                 Ok(())
             }
             Event::Outgoing(Outgoing::Publish(packet_id)) if packet_id != 0 => {
@@ -178,9 +163,9 @@ impl<'a> Link<'a> {
             Event::Incoming(Packet::PubAck(ack)) => {
                 // A broker takes a command whether anybody listens or not; that says something only of a device of its own.
                 if let Some((device, id)) = self.in_flight.remove(&ack.pkid)
-                    && heard.contains(&device)
+                    && heard.has(&device)
+                    && let Some(twin) = self.duty.twin().cloned()
                 {
-                    let twin = self.twin.clone();
                     let noted = async move {
                         twin.command_sent(&id, clock::now()).await;
                         Done::Noted
@@ -193,42 +178,41 @@ impl<'a> Link<'a> {
         }
     }
 
-    fn hand_over(&mut self, publish: Publish) {
-        let known = topic::parse_published(&publish.topic)
-            .and_then(|(id, channel)| Some((id.parse::<DeviceId>().ok()?, channel)));
-        let job = match known {
-            Some((device, channel)) => judged(self.twin.clone(), device, channel, publish).boxed(),
-            None => {
-                metrics::counter!("park_upstream_refused_total", "code" => "UNKNOWN_TOPIC").increment(1);
-                std::future::ready(Done::Foreign { publish }).boxed()
-            }
-        };
-        metrics::counter!("park_upstream_messages_total").increment(1);
-        self.jobs.push_back(job);
+    fn is_ready(&mut self, connected: &Gauge) {
+        tracing::info!("upstream broker connected");
+        self.was_connected = true;
+        connected.set(1.0);
+        self.stand_in_for_the_unconnected();
     }
 
-    fn on_done(&mut self, done: Done, heard: &mut BTreeSet<DeviceId>) -> Result<(), String> {
+    fn on_done(&mut self, done: Done, heard: &Heard) -> Result<(), String> {
         let (publish, faults) = match done {
             Done::Noted => return Ok(()),
-            Done::Foreign { publish } => (publish, Vec::new()),
+            Done::Kept { publish } | Done::Foreign { publish } => (publish, Vec::new()),
+            Done::NotKept { why } => return Err(why),
             // Not acknowledged: the broker sends it again on the next connection.
             Done::Judged { verdict: Verdict::NotStored(refusal), .. } => {
                 return Err(format!("not stored: {}", refusal.message));
             }
             Done::Judged { publish, device, verdict: Verdict::Kept { faults } } => {
-                if !heard.contains(&device) {
+                if heard.note(&device) {
                     self.stand_in_for(&device);
-                    heard.insert(device);
                 }
                 (publish, faults)
             }
             Done::Judged { publish, verdict: Verdict::Refused { faults, .. }, .. } => (publish, faults),
         };
-        if !faults.is_empty()
-            && let Some((id, _)) = topic::parse_published(&publish.topic)
+        self.report(&Report { topic: publish.topic.clone(), faults });
+        self.client.try_ack(&publish).map_err(|e| e.to_string())
+    }
+
+    /// Tells a device what was wrong with what it sent, if anything was.
+    fn report(&self, report: &Report) {
+        if !report.faults.is_empty()
+            && let Some((id, _)) = topic::parse_published(&report.topic)
             && let Ok(device) = id.parse()
         {
-            let payload = report::errors_json(&publish.topic, None, &faults, 0);
+            let payload = report::errors_json(&report.topic, None, &report.faults, 0);
             let sent = self.client.try_publish(
                 topic::heard(&device, topic::Heard::Errors),
                 QoS::AtMostOnce,
@@ -239,13 +223,13 @@ impl<'a> Link<'a> {
                 tracing::debug!(%error, "error report not sent upstream");
             }
         }
-        self.client.try_ack(&publish).map_err(|e| e.to_string())
     }
 
     /// Any registered device without a connection of its own may be behind this broker. Which are is not known before they
     /// speak, and a command may be what a device waits for.
     fn stand_in_for_the_unconnected(&mut self) {
-        for entry in self.twin.registry().all() {
+        let Some(twin) = self.duty.twin().cloned() else { return };
+        for entry in twin.registry().all() {
             self.stand_in_for(entry.id());
         }
     }
@@ -254,7 +238,9 @@ impl<'a> Link<'a> {
         if self.lines.contains(device) {
             return;
         }
-        let Some(link) = self.twin.stand_in(device, clock::now()) else { return };
+        let Some(link) = self.duty.twin().and_then(|twin| twin.stand_in(device, clock::now())) else {
+            return;
+        };
         self.lines.insert(device.clone());
         let commands = stream::unfold((device.clone(), Some(link)), |(device, link)| async move {
             let mut link = link?;
@@ -279,7 +265,7 @@ impl<'a> Link<'a> {
     }
 
     /// Lets what was taken reach the disk and acknowledges it, then says goodbye.
-    async fn finish(&mut self, heard: &mut BTreeSet<DeviceId>) {
+    async fn finish(&mut self, heard: &Heard) {
         let drained = tokio::time::timeout(LAST_JOBS, async {
             while let Some(done) = self.jobs.next().await {
                 if let Err(why) = self.on_done(done, heard) {
@@ -294,12 +280,6 @@ impl<'a> Link<'a> {
             tracing::warn!(left = self.jobs.len(), "upstream payloads still busy at shutdown");
         }
     }
-}
-
-async fn judged(twin: Twin, device: DeviceId, channel: Channel, publish: Publish) -> Done {
-    let sender = Sender::Device(device.clone());
-    let verdict = ingest::hand_over(&twin, &sender, channel, &publish.payload).await;
-    Done::Judged { publish, device, verdict }
 }
 
 /// The protocol's loop must not be cancelled halfway, so it has a task of its own; it waits when we do.

@@ -1,0 +1,508 @@
+//! The telemetry store through its own doors, beside VictoriaMetrics on the same data in the same run, for `scripts/bench telemetry`.
+//!
+//! `telemetry [--seconds N]`: N seconds of 1,000 series at 1 Hz are imported into both, then read from both while 20,000 points a second
+//! come in. Prints a JSON array of `{"name","value","unit","bar","peer","peer_value"}`. Build with `--release` beside a
+//! release server. Without the Debian package `victoria-metrics` the peer's columns stay empty.
+
+#[path = "../../sim-server/history/examples/bench-history/signals.rs"]
+mod signals;
+
+use anyhow::{Context, ensure};
+use park_tests::{Server, free_port, repository, tool};
+use serde_json::{Value, json};
+use signals::{SERIES, Signals};
+use std::{
+    fmt::Write as _,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// 2026-06-01T00:00:00Z.
+const START_MS: i64 = 1_780_272_000_000;
+/// Seconds of one import request, all series: what a forwarder sends at once.
+const SLICE_S: i64 = 600;
+const DEVICES: usize = SERIES / 10;
+const PEER: &str = "VictoriaMetrics";
+
+/// A model without limits, so that the bench's own noise raises no alarm.
+fn model() -> String {
+    let mut text = String::from(
+        "id = \"bench-meter\"\nname = { zh = \"测试表\", en = \"Bench meter\" }\nrole = \"sensor\"\nperiod_s = 1\nmeasurements = [\n",
+    );
+    for m in 0..10 {
+        let kind = if m % 5 == 3 { ", kind = \"counter\"" } else { "" };
+        let _ = writeln!(
+            text,
+            "  {{ key = \"m{m}\", name = {{ zh = \"量 {m}\", en = \"Quantity {m}\" }}, unit = \"kW\"{kind} }},"
+        );
+    }
+    text + "]\n"
+}
+
+fn models(folder: &Path) -> anyhow::Result<PathBuf> {
+    let into = folder.join("models");
+    std::fs::create_dir_all(&into)?;
+    for entry in std::fs::read_dir(repository().join("scenes/models"))? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), into.join(entry.file_name()))?;
+    }
+    std::fs::write(into.join("bench-meter.toml"), model())?;
+    Ok(into)
+}
+
+fn device(index: usize) -> String {
+    format!("device-{index:04}")
+}
+
+/// Lines of both import doors: `seconds` from `first` of every series.
+fn lines(signals: &mut Signals, first: i64, seconds: i64) -> String {
+    let mut values: Vec<String> = vec![String::new(); SERIES];
+    for second in 0..seconds {
+        for (series, text) in values.iter_mut().enumerate() {
+            let comma = if second == 0 { "" } else { "," };
+            let _ = write!(text, "{comma}{}", signals.next(series));
+        }
+    }
+    let times: Vec<String> = (first..first + seconds).map(|s| (START_MS + s * 1_000).to_string()).collect();
+    let times = times.join(",");
+    let mut body = String::new();
+    for (series, values) in values.iter().enumerate() {
+        let (device, m) = (device(series / 10), series % 10);
+        let _ = writeln!(
+            body,
+            "{{\"metric\":{{\"__name__\":\"m{m}\",\"device\":\"{device}\"}},\"values\":[{values}],\"timestamps\":[{times}]}}"
+        );
+    }
+    body
+}
+
+/// A store under measurement.
+struct Store {
+    pid: u32,
+    client: reqwest::Client,
+    token: Option<String>,
+    base: String,
+    import: &'static str,
+}
+
+impl Store {
+    async fn get(&self, path: &str) -> anyhow::Result<usize> {
+        let mut request = self.client.get(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await?;
+        let status = response.status();
+        let body = response.bytes().await?;
+        ensure!(status.is_success(), "{path}: {status} {}", String::from_utf8_lossy(&body));
+        Ok(body.len())
+    }
+
+    async fn post(&self, path: &str, body: Vec<u8>) -> anyhow::Result<String> {
+        let mut request = self.client.post(format!("{}{path}", self.base)).body(body);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await?;
+        let status = response.status();
+        let text = response.text().await?;
+        ensure!(status.is_success(), "{path}: {status} {text}");
+        Ok(text)
+    }
+
+    /// Posts the files, two under way at a time, and gives points a second.
+    async fn load(&self, files: &[PathBuf], points: f64) -> anyhow::Result<f64> {
+        let began = Instant::now();
+        let next = std::sync::atomic::AtomicUsize::new(0);
+        let worker = || async {
+            while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.post(self.import, tokio::fs::read(file).await?).await?;
+            }
+            anyhow::Ok(())
+        };
+        tokio::try_join!(worker(), worker())?;
+        Ok(points / began.elapsed().as_secs_f64())
+    }
+
+    /// Milliseconds of one request: median and slowest of `times`, and the bytes of the last answer.
+    async fn time(&self, times: usize, path: impl Fn(usize) -> String) -> anyhow::Result<(f64, f64, usize)> {
+        let mut taken = Vec::with_capacity(times);
+        let mut bytes = 0;
+        for turn in 0..times {
+            let path = path(turn);
+            let began = Instant::now();
+            bytes = self.get(&path).await?;
+            taken.push(began.elapsed().as_secs_f64() * 1e3);
+        }
+        taken.sort_by(f64::total_cmp);
+        let slowest = taken.last().copied().unwrap_or_default();
+        Ok((taken.get(times / 2).copied().unwrap_or_default(), slowest, bytes))
+    }
+
+    /// Processor seconds and bytes written since the process began.
+    fn used(&self) -> anyhow::Result<(f64, u64)> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
+        let fields: Vec<&str> = stat.rsplit_once(')').context("/proc/…/stat")?.1.split_whitespace().collect();
+        let ticks = |at: usize| fields.get(at).and_then(|t| t.parse::<f64>().ok()).unwrap_or_default();
+        let io = std::fs::read_to_string(format!("/proc/{}/io", self.pid))?;
+        let written = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+        Ok(((ticks(11) + ticks(12)) / 100.0, written.and_then(|w| w.parse().ok()).unwrap_or_default()))
+    }
+}
+
+/// VictoriaMetrics; killed when dropped.
+struct Peer {
+    process: Child,
+    store: Store,
+    data: PathBuf,
+}
+
+impl Peer {
+    async fn start(folder: &Path) -> anyhow::Result<Option<Peer>> {
+        let Ok(program) = tool("victoria-metrics") else { return Ok(None) };
+        let (port, data) = (free_port()?, folder.join("victoria"));
+        let process = Command::new(program)
+            .args(["-retentionPeriod", "100y", "-search.latencyOffset", "0s", "-search.disableCache"])
+            .arg(format!("-storageDataPath={}", data.display()))
+            .arg(format!("-httpListenAddr=127.0.0.1:{port}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let store = Store {
+            pid: process.id(),
+            client: reqwest::Client::new(),
+            token: None,
+            base: format!("http://127.0.0.1:{port}"),
+            import: "/api/v1/import",
+        };
+        let peer = Peer { process, store, data };
+        park_tests::eventually("VictoriaMetrics answers", async || {
+            Ok(peer.store.get("/health").await.ok().map(drop))
+        })
+        .await?;
+        Ok(Some(peer))
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn bytes_in(folder: &Path) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        bytes += if entry.file_type()?.is_dir() { bytes_in(&entry.path())? } else { entry.metadata()?.len() };
+    }
+    Ok(bytes)
+}
+
+/// Two thousand points ten times a second, as lines, a day after what is read; ended when dropped.
+struct Trickle(Arc<AtomicBool>);
+
+impl Trickle {
+    fn start(store: &Store, seconds: i64) -> Trickle {
+        let stop = Arc::new(AtomicBool::new(false));
+        let trickle = Store {
+            pid: store.pid,
+            client: store.client.clone(),
+            token: store.token.clone(),
+            base: store.base.clone(),
+            import: store.import,
+        };
+        let stopped = Arc::clone(&stop);
+        tokio::spawn(async move {
+            let mut tick = tokio::time::interval(Duration::from_millis(100));
+            let mut signals = Signals::new();
+            let mut second = seconds + 86_400;
+            while !stopped.load(Ordering::Relaxed) {
+                tick.tick().await;
+                let body = lines(&mut signals, second, 2);
+                second += 2;
+                if trickle.post(trickle.import, body.into_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Trickle(stop)
+    }
+}
+
+impl Drop for Trickle {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Rows(Vec<Value>);
+
+impl Rows {
+    fn add(&mut self, name: &str, value: f64, unit: &str, bar: Option<f64>, peer: Option<f64>) {
+        let round = |v: f64| (v * 1e3).round() / 1e3;
+        self.0.push(json!({
+            "name": format!("telemetry: {name}"), "value": round(value), "unit": unit, "bar": bar,
+            "peer": peer.map(|_| PEER), "peer_value": peer.map(round),
+        }));
+    }
+}
+
+fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let seconds: i64 = match (arguments.next().as_deref(), arguments.next()) {
+        (None, _) => 10_800,
+        (Some("--seconds"), Some(n)) => n.parse().with_context(|| format!("--seconds {n}"))?,
+        _ => anyhow::bail!("usage: telemetry [--seconds N]"),
+    };
+    ensure!(seconds >= 3_600 && seconds % SLICE_S == 0, "--seconds: a multiple of {SLICE_S}, at least 3600");
+    let folder = tempfile::tempdir()?;
+    let mut signals = Signals::new();
+    let mut files = Vec::new();
+    for first in (0..seconds).step_by(SLICE_S as usize) {
+        let file = folder.path().join(format!("{first}.ndjson"));
+        std::fs::write(&file, lines(&mut signals, first, SLICE_S))?;
+        files.push(file);
+    }
+    let points = seconds as f64 * SERIES as f64;
+    note(&format!("{points:.0} points, {} MB of lines", bytes_in(folder.path())? / 1_000_000));
+
+    let models = models(folder.path())?;
+    let data = folder.path().join("data");
+    let server = Server::start(&data, &["--models", &models.display().to_string()]).await?;
+    for index in 0..DEVICES {
+        server.register(&device(index), "bench-meter").await?;
+    }
+    let ours = Store {
+        pid: server.pid(),
+        client: reqwest::Client::new(),
+        token: Some(server.token().to_owned()),
+        base: server.url(""),
+        import: "/api/v1/telemetry/import",
+    };
+    let peer = Peer::start(folder.path()).await?;
+    let mut rows = Rows(Vec::new());
+
+    let before = ours.used()?;
+    let rate = ours.load(&files, points).await?;
+    let after = ours.used()?;
+    let peers_rate = match &peer {
+        Some(peer) => Some(peer.store.load(&files, points).await?),
+        None => None,
+    };
+    rows.add("durable bulk import over HTTP", rate, "points/s", Some(1e6), peers_rate);
+    let peers_use = peer.as_ref().map(|peer| peer.store.used()).transpose()?;
+    let per_million = |used: f64| used / points * 1e6;
+    rows.add(
+        "processor time of a million imported points",
+        per_million(after.0 - before.0),
+        "s",
+        None,
+        peers_use.map(|u| per_million(u.0)),
+    );
+
+    // What each has on disk once it has settled: merged blocks here, merged parts there.
+    let status = Command::new(park_tests::binary("sim-server")?)
+        .args(["history", "compact", "--data"])
+        .arg(&data)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()?;
+    ensure!(status.success(), "sim-server history compact failed");
+    let settled = ours.used()?;
+    let stats = Command::new(park_tests::binary("sim-server")?)
+        .args(["history", "stats", "--data"])
+        .arg(&data)
+        .stderr(Stdio::null())
+        .output()?;
+    let stats: Value = serde_json::from_slice(&stats.stdout).context("history stats")?;
+    let stat = |name: &str| stats[name].as_f64().with_context(|| format!("no {name} in {stats}"));
+    let mut peers_bytes = None;
+    if let Some(peer) = &peer {
+        peer.store.get("/internal/force_flush").await?;
+        peer.store.get("/internal/force_merge").await?;
+        // Merging goes on after the answer: settled is what no longer changes.
+        let mut last = 0;
+        peers_bytes = Some(
+            park_tests::eventually("VictoriaMetrics has merged", async || {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                let now = bytes_in(&peer.data)?;
+                let settled = now == last;
+                last = now;
+                Ok(settled.then_some(now as f64))
+            })
+            .await?,
+        );
+    }
+    let a_point = |bytes: f64| bytes / points;
+    rows.add("bytes a point, readings alone", a_point(stat("blockBytes")?), "bytes", Some(1.1), None);
+    rows.add(
+        "bytes a point, all of it",
+        a_point(stat("bytes")?),
+        "bytes",
+        Some(1.3),
+        peers_bytes.map(a_point),
+    );
+    rows.add(
+        "bytes written to disk for a point, merging included",
+        a_point((settled.1 - before.1) as f64),
+        "bytes",
+        None,
+        peer.as_ref().map(|p| p.store.used()).transpose()?.map(|u| a_point(u.1 as f64)),
+    );
+
+    let trickle = Trickle::start(&ours, seconds);
+    let peers_trickle = peer.as_ref().map(|peer| Trickle::start(&peer.store, seconds));
+    let end = START_MS + seconds * 1_000;
+    let hour_from = |turn: usize| START_MS + (turn as i64 * 37 % ((seconds - 3_540) / 60)) * 60_000;
+    // The same question in each one's own words.
+    struct Question<'a> {
+        name: &'a str,
+        bar: Option<f64>,
+        times: usize,
+        ours: Box<dyn Fn(usize) -> String + 'a>,
+        peers: Box<dyn Fn(usize) -> String + 'a>,
+    }
+    let range = |from: i64, to: i64| format!("from={from}&to={to}");
+    let seconds_of = |ms: i64| ms as f64 / 1e3;
+    let questions = [
+        Question {
+            name: "one series, 1 h raw",
+            bar: Some(0.5),
+            times: 500,
+            ours: Box::new(|turn| {
+                let (from, name) = (hour_from(turn), device(turn * 7 % DEVICES));
+                format!(
+                    "/api/v1/telemetry/query?device={name}&measurement=m{}&{}",
+                    turn % 10,
+                    range(from, from + 3_600_000)
+                )
+            }),
+            peers: Box::new(|turn| {
+                let (from, name) = (hour_from(turn), device(turn * 7 % DEVICES));
+                format!(
+                    "/api/v1/export?match[]=m{}{{device=%22{name}%22}}&start={}&end={}",
+                    turn % 10,
+                    seconds_of(from),
+                    seconds_of(from + 3_599_000)
+                )
+            }),
+        },
+        Question {
+            name: "minute means of a whole series",
+            bar: Some(2.0),
+            times: 200,
+            ours: Box::new(|turn| {
+                let name = device(turn * 7 % DEVICES);
+                format!(
+                    "/api/v1/telemetry/query?device={name}&measurement=m{}&step=1m&aggregate=mean&{}",
+                    turn % 10,
+                    range(START_MS, end)
+                )
+            }),
+            peers: Box::new(|turn| {
+                let name = device(turn * 7 % DEVICES);
+                format!(
+                    "/api/v1/query_range?query=avg_over_time(m{}{{device=%22{name}%22}}[1m])&step=60&start={}&end={}",
+                    turn % 10,
+                    seconds_of(START_MS + 60_000),
+                    seconds_of(end)
+                )
+            }),
+        },
+        Question {
+            name: "100 series, minute means of 1 h",
+            bar: Some(12.0),
+            times: 100,
+            ours: Box::new(|turn| {
+                let from = hour_from(turn);
+                format!(
+                    "/api/v1/telemetry/query?type=bench-meter&measurement=m{}&step=1m&aggregate=mean&{}",
+                    turn % 10,
+                    range(from, from + 3_600_000)
+                )
+            }),
+            peers: Box::new(|turn| {
+                let from = hour_from(turn);
+                format!(
+                    "/api/v1/query_range?query=avg_over_time(m{}[1m])&step=60&start={}&end={}",
+                    turn % 10,
+                    seconds_of(from + 60_000),
+                    seconds_of(from + 3_600_000)
+                )
+            }),
+        },
+        Question {
+            name: "100 series, 1 h raw",
+            bar: None,
+            times: 20,
+            ours: Box::new(|turn| {
+                let from = hour_from(turn);
+                format!(
+                    "/api/v1/telemetry/query?type=bench-meter&measurement=m{}&{}",
+                    turn % 10,
+                    range(from, from + 3_600_000)
+                )
+            }),
+            peers: Box::new(|turn| {
+                let from = hour_from(turn);
+                format!(
+                    "/api/v1/export?match[]=m{}&start={}&end={}",
+                    turn % 10,
+                    seconds_of(from),
+                    seconds_of(from + 3_599_000)
+                )
+            }),
+        },
+        Question {
+            name: "hourly means of everything",
+            bar: Some(10.0),
+            times: 50,
+            ours: Box::new(|_| {
+                format!(
+                    "/api/v1/telemetry/query?type=bench-meter&step=1h&aggregate=mean&{}",
+                    range(START_MS, end)
+                )
+            }),
+            peers: Box::new(|_| {
+                format!(
+                    "/api/v1/query_range?query=avg_over_time({{device!=%22%22}}[1h])&step=3600&start={}&end={}",
+                    seconds_of(START_MS + 3_600_000),
+                    seconds_of(end)
+                )
+            }),
+        },
+    ];
+    for question in &questions {
+        let (p50, slowest, bytes) = ours.time(question.times, &question.ours).await?;
+        let peers = match &peer {
+            Some(peer) => Some(peer.store.time(question.times, &question.peers).await?),
+            None => None,
+        };
+        rows.add(&format!("{}, p50", question.name), p50, "ms", question.bar, peers.map(|p| p.0));
+        rows.add(&format!("{}, slowest", question.name), slowest, "ms", None, peers.map(|p| p.1));
+        rows.add(
+            &format!("{}, answer", question.name),
+            bytes as f64 / 1e3,
+            "kB",
+            None,
+            peers.map(|p| p.2 as f64 / 1e3),
+        );
+    }
+    drop((trickle, peers_trickle));
+    writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&rows.0)?)?;
+    Ok(())
+}
