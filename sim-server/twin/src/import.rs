@@ -218,8 +218,7 @@ impl Inner {
                 entry.presence.heard_long_ago(alive_at);
             }
             // What the twin shows now is judged as any value it shows.
-            let is_fault =
-                reading.quality == Quality::OutOfRange || rules.violated(reading.value).is_some();
+            let is_fault = reading.quality == Quality::OutOfRange || rules.violated(reading.value).is_some();
             if is_shown && is_fault && self.is_fresh(entry, reading.timestamp, now) {
                 let input = AlarmInput::Value { subject: entry.subject(), rules, reading: *reading };
                 self.publish_alarms(self.alarms.lock().handle(input, now));

@@ -5,7 +5,7 @@
 //! any for a number. Numbers are those of JSON, rounded as the standard library rounds them.
 
 use serde::de::IgnoredAny;
-use shared::telemetry::RefusalCode;
+use shared::telemetry::{Refusal, RefusalCode};
 use std::borrow::Cow;
 
 /// What a line says. Its buffers are used again for the next line.
@@ -24,18 +24,14 @@ pub(crate) struct Run {
     nulls: Vec<usize>,
 }
 
-/// Why a line says nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LineFault {
-    pub code: RefusalCode,
-    /// Such as `values[3]`.
-    pub field: String,
-    pub message: String,
-}
-
-type Parsed<T> = Result<T, LineFault>;
+type Parsed<T> = Result<T, Refusal>;
 
 impl Run {
+    /// How many readings came, as far as the line was read.
+    pub(crate) fn readings(&self) -> usize {
+        self.values.len().max(self.timestamps.len())
+    }
+
     fn clear(&mut self) {
         self.device.clear();
         self.measurement.clear();
@@ -51,42 +47,38 @@ impl Run {
         self.clear();
         let mut cursor = Cursor { bytes: line, at: 0 };
         let (mut has_metric, mut has_values, mut has_timestamps) = (false, false, false);
-        cursor.members("", |cursor, key| {
-            match key {
-                "metric" => {
-                    once(&mut has_metric, "metric")?;
-                    self.metric(cursor)
-                }
-                "values" => {
-                    once(&mut has_values, "values")?;
-                    self.values(cursor)
-                }
-                "timestamps" => {
-                    once(&mut has_timestamps, "timestamps")?;
-                    self.timestamps(cursor)
-                }
-                _ => cursor.skip_value(),
+        cursor.members("", |cursor, key| match key {
+            "metric" => {
+                once(&mut has_metric, "metric")?;
+                self.metric(cursor)
             }
+            "values" => {
+                once(&mut has_values, "values")?;
+                self.values(cursor)
+            }
+            "timestamps" => {
+                once(&mut has_timestamps, "timestamps")?;
+                self.timestamps(cursor)
+            }
+            _ => cursor.skip_value(),
         })?;
         cursor.skip_whitespace();
         if cursor.at < line.len() {
             return Err(cursor.malformed("", "more after the object's end"));
         }
-        for (has, name) in
-            [(has_metric, "metric"), (has_values, "values"), (has_timestamps, "timestamps")]
-        {
+        for (has, name) in [(has_metric, "metric"), (has_values, "values"), (has_timestamps, "timestamps")] {
             if !has {
-                return Err(LineFault::new(RefusalCode::MissingField, name, "is not there"));
+                return Err(Refusal::new(RefusalCode::MissingField, name, "is not there"));
             }
         }
         for (name, field) in [(&self.measurement, "metric.__name__"), (&self.device, "metric.device")] {
             if name.is_empty() {
-                return Err(LineFault::new(RefusalCode::MissingField, field, "is not there"));
+                return Err(Refusal::new(RefusalCode::MissingField, field, "is not there"));
             }
         }
         if self.values.len() != self.timestamps.len() {
             let message = format!("{} timestamps for {} values", self.timestamps.len(), self.values.len());
-            return Err(LineFault::new(RefusalCode::WrongType, "timestamps", message));
+            return Err(Refusal::new(RefusalCode::WrongType, "timestamps", message));
         }
         self.leave_out_nulls();
         Ok(())
@@ -126,7 +118,7 @@ impl Run {
                 Some(b'"') => {
                     let word = cursor.string(field)?;
                     if matches!(&*word, "NaN" | "Infinity" | "-Infinity" | "+Inf" | "-Inf") {
-                        return Err(LineFault::new(RefusalCode::NotFinite, field(), "not a finite number"));
+                        return Err(Refusal::new(RefusalCode::NotFinite, field(), "not a finite number"));
                     }
                     words.push((index, word.into_owned()));
                     0.0
@@ -170,23 +162,17 @@ impl Run {
     }
 }
 
-impl LineFault {
-    pub(crate) fn new(code: RefusalCode, field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code, field: field.into(), message: message.into() }
-    }
-}
-
 fn once(has: &mut bool, name: &str) -> Parsed<()> {
     if std::mem::replace(has, true) {
-        return Err(LineFault::new(RefusalCode::WrongType, name, "is there twice"));
+        return Err(Refusal::new(RefusalCode::WrongType, name, "is there twice"));
     }
     Ok(())
 }
 
 /// Powers of ten that are exact.
 const POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19,
-    1e20, 1e21, 1e22,
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
 ];
 const LARGEST_EXACT: u64 = 1 << 53;
 
@@ -208,25 +194,21 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn malformed(&self, field: impl Into<String>, what: &str) -> LineFault {
-        LineFault::new(RefusalCode::MalformedJson, field, format!("{what}, at column {}", self.at + 1))
+    fn malformed(&self, field: impl Into<String>, what: &str) -> Refusal {
+        Refusal::new(RefusalCode::MalformedJson, field, format!("{what}, at column {}", self.at + 1))
     }
 
-    fn wrong_type(&self, field: impl Into<String>, expected: &str) -> LineFault {
+    fn wrong_type(&self, field: impl Into<String>, expected: &str) -> Refusal {
         let message = format!("expected {expected}, at column {}", self.at + 1);
         let code = match self.peek() {
             Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => RefusalCode::WrongType,
             _ => RefusalCode::MalformedJson,
         };
-        LineFault::new(code, field, message)
+        Refusal::new(code, field, message)
     }
 
     /// Calls for each member of an object, with the cursor at its value.
-    fn members(
-        &mut self,
-        field: &str,
-        mut member: impl FnMut(&mut Self, &str) -> Parsed<()>,
-    ) -> Parsed<()> {
+    fn members(&mut self, field: &str, mut member: impl FnMut(&mut Self, &str) -> Parsed<()>) -> Parsed<()> {
         self.skip_whitespace();
         if self.peek() != Some(b'{') {
             return Err(self.wrong_type(field, "an object"));
@@ -378,7 +360,7 @@ impl<'a> Cursor<'a> {
         let text = std::str::from_utf8(&self.bytes[start..self.at]).ok();
         match text.and_then(|text| text.parse::<f64>().ok()) {
             Some(value) if value.is_finite() => Ok(value),
-            _ => Err(LineFault::new(RefusalCode::NotFinite, field(), "not a finite number")),
+            _ => Err(Refusal::new(RefusalCode::NotFinite, field(), "not a finite number")),
         }
     }
 
@@ -402,7 +384,8 @@ impl<'a> Cursor<'a> {
     }
 
     fn skip_value(&mut self) -> Parsed<()> {
-        let mut values = serde_json::Deserializer::from_slice(&self.bytes[self.at..]).into_iter::<IgnoredAny>();
+        let mut values =
+            serde_json::Deserializer::from_slice(&self.bytes[self.at..]).into_iter::<IgnoredAny>();
         match values.next() {
             Some(Ok(_)) => {
                 self.at += values.byte_offset();
@@ -427,7 +410,9 @@ mod tests {
     }
 
     fn line(values: &str, timestamps: &str) -> String {
-        format!(r#"{{"metric":{{"__name__":"power","device":"pv-01"}},"values":{values},"timestamps":{timestamps}}}"#)
+        format!(
+            r#"{{"metric":{{"__name__":"power","device":"pv-01"}},"values":{values},"timestamps":{timestamps}}}"#
+        )
     }
 
     #[test]
