@@ -31,10 +31,6 @@ pub(crate) enum FieldValue<'a> {
 }
 
 impl<'a> Point<'a> {
-    pub(crate) fn tag(&self, key: &str) -> Option<&str> {
-        self.tags.iter().find(|(known, _)| known == key).map(|(_, value)| &**value)
-    }
-
     /// Reads a line; `None` for a blank one or a comment.
     pub(crate) fn parse(line: &'a [u8]) -> Result<Option<Point<'a>>, Refusal> {
         let line = std::str::from_utf8(line).map_err(|error| {
@@ -299,7 +295,6 @@ mod tests {
             ]
         );
         assert_eq!(point.timestamp, Some(1_780_000_000_000));
-        assert_eq!(point.tag("host"), Some(r"a\b"));
         assert_eq!(parse("m v=1").unwrap().unwrap().timestamp, None);
         assert_eq!(parse("  m   v=1   -5 \r").unwrap().unwrap().timestamp, Some(-5));
         assert_eq!(field("m v=\"two\nlines\""), FieldValue::Text("two\nlines".into()));
@@ -417,7 +412,7 @@ mod tests {
             prop_assume!(!names[0].starts_with(' '));
             let point = parse(line).unwrap().unwrap();
             prop_assert_eq!(&*point.measurement, &*names[0]);
-            prop_assert_eq!(point.tag(&names[1]), Some(&*names[2]));
+            prop_assert_eq!(&point.tags[0], &(names[1].as_str().into(), names[2].as_str().into()));
             prop_assert_eq!(&point.fields[0].1, &FieldValue::Text(text.into()));
             let FieldValue::Float(read) = point.fields[1].1 else { panic!("{line}") };
             prop_assert_eq!(read.to_bits(), value.to_bits());

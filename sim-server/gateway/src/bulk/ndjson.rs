@@ -32,6 +32,18 @@ impl Run {
         self.values.len().max(self.timestamps.len())
     }
 
+    /// A field such as `values[3]` of what was read, as the line has it: with the nulls that were left out.
+    pub(crate) fn field_as_sent(&self, field: String) -> String {
+        let Some((name, index)) = field.strip_suffix(']').and_then(|field| field.split_once('[')) else {
+            return field;
+        };
+        let Ok(mut at) = index.parse::<usize>() else { return field };
+        for &null in &self.nulls {
+            at += usize::from(null <= at);
+        }
+        format!("{name}[{at}]")
+    }
+
     fn clear(&mut self) {
         self.device.clear();
         self.measurement.clear();
@@ -427,7 +439,10 @@ mod tests {
         assert_eq!(run.timestamps, [1, 2, 3, 5, 6]);
         assert_eq!(run.words, [(3, "idle".to_owned())]);
         assert_eq!(run.skipped, 1);
-        assert_eq!(parse(&line("[]", "[]")).unwrap().values, []);
+        for (field, as_sent) in [("values[2]", "values[2]"), ("values[3]", "values[4]"), ("metric", "metric")] {
+            assert_eq!(run.field_as_sent(field.to_owned()), as_sent);
+        }
+        assert!(parse(&line("[]", "[]")).unwrap().values.is_empty());
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub(super) struct ImportLine {
     post, path = "/api/v1/telemetry/import", tag = "device", operation_id = "importTelemetry",
     params(("X-Device-Id" = Option<String>, Header, description = "The device, when its secret is sent without its id before it")),
     request_body(content = ImportLine, content_type = "application/x-ndjson"),
-    security(("device_secret" = []), ("bearer" = [])),
+    security(("device_secret" = []), ("bearer" = ["operator"])),
     responses(
         (status = 200, description = "At least one line kept and durable", body = Success<ImportResult>),
         (status = 400, description = "The body cannot be read to its end; details say what was kept", body = ErrorBody),
@@ -213,6 +213,13 @@ impl Importer {
     /// Judges a line and adds it to the batch, handing that over whenever it is full.
     async fn judge(&mut self, line: &[u8]) -> Result<(), Refusal> {
         self.run.parse(line)?;
+        match self.judge_run().await {
+            Err(refusal) => Err(Refusal { field: self.run.field_as_sent(refusal.field), ..refusal }),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    async fn judge_run(&mut self) -> Result<(), Refusal> {
         let run = &mut self.run;
         let sender = self.writer.sender();
         // What is no id at all would fill the answer.

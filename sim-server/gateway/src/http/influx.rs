@@ -67,7 +67,7 @@ pub(super) struct InfluxError {
         ("X-Device-Id" = Option<String>, Header, description = "The device, when its secret is sent without its id before it"),
     ),
     request_body(content = String, content_type = "text/plain", example = "power,device=pv-01 value=-12.5 1767225600000000000"),
-    security(("device_secret" = []), ("bearer" = [])),
+    security(("device_secret" = []), ("bearer" = ["operator"])),
     responses(
         (status = 204, description = "Every line is durable"),
         (status = 400, description = "Lines that were refused are named; all others are written", body = InfluxError),

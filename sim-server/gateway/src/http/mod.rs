@@ -42,7 +42,7 @@ pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 pub const LONG_UPLOADS: [&str; 2] = ["/api/v1/telemetry/import", "/api/v2/write"];
 
 /// What the routes need.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Inlets {
     pub twin: Twin,
     pub writers: Writers,

@@ -34,12 +34,6 @@ pub struct Writers {
     people: PersonCheck,
 }
 
-impl fmt::Debug for Writers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writers").finish_non_exhaustive()
-    }
-}
-
 /// Whoever proved to be allowed to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Writer {
