@@ -30,7 +30,11 @@ async fn influxdbs_client_writes_unchanged() -> anyhow::Result<()> {
     anyhow::ensure!(output.status.success(), "the client: {}", output.status);
     let outcome: Value = serde_json::from_slice(&output.stdout)?;
     assert_eq!(outcome["failed"], json!([]), "{outcome}");
-    assert_eq!((&outcome["stranger"], &outcome["refused"]["status"]), (&json!(401), &json!(400)), "{outcome}");
+    assert_eq!(
+        (&outcome["stranger"], &outcome["refused"]["status"]),
+        (&json!(401), &json!(400)),
+        "{outcome}"
+    );
     assert_eq!(outcome["refused"]["code"], "invalid", "{outcome}");
     let message = outcome["refused"]["message"].as_str().context("no message")?;
     assert!(message.starts_with("line 2: data.colour: "), "{message}");
@@ -84,7 +88,8 @@ async fn what_an_import_answered_survives_a_kill() -> anyhow::Result<()> {
     assert_eq!(power[99_999], (start + 99_999_000, 49.99));
     // Week-old data say nothing about now.
     let open = server.get("/api/v1/alarms?size=1000").await?;
-    let about_it = open.as_array().context("no alarms")?.iter().filter(|alarm| alarm["device"] == DEVICE);
+    let about_it =
+        open["items"].as_array().context("no alarms")?.iter().filter(|alarm| alarm["deviceId"] == DEVICE);
     assert_eq!(about_it.count(), 0, "{open}");
     Ok(())
 }
@@ -103,7 +108,8 @@ async fn a_device_lives_on_a_websocket() -> anyhow::Result<()> {
     request.headers_mut().insert("authorization", format!("Bearer {secret}").parse()?);
     request.headers_mut().insert("x-device-id", DEVICE.parse()?);
     let (mut socket, _) = connect_async(request).await?;
-    let data = json!({"deviceId": DEVICE, "timestamp": now_ms(), "data": {"power": 12.5, "status": "charging"}});
+    let data =
+        json!({"deviceId": DEVICE, "timestamp": now_ms(), "data": {"power": 12.5, "status": "charging"}});
     socket.send(Message::text(json!({"id": "a", "type": "data", "payload": data}).to_string())).await?;
     let body = json!({
         "deviceId": DEVICE, "commandId": "c-1", "command": "setPower", "timestamp": now_ms(),

@@ -113,6 +113,26 @@ async fn good_lines_are_stored_exactly_and_bad_ones_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_newer_than_what_is_known_shows_and_the_rest_is_history() {
+    let park = Park::open().await;
+    let device = "bess-0".parse().unwrap();
+    let now = now().0;
+    let (minute, day) = (60_000, 86_400_000);
+    for (line, shown, alarms) in [
+        (run("bess-0", "soc", json!([49, 50]), &[now - 2 * minute, now - minute]), 50.0, 0),
+        // Far outside the range, and long ago.
+        (run("bess-0", "soc", json!([140, 141]), &[now - day, now - day + 1]), 50.0, 0),
+        (run("bess-0", "soc", json!([150, 149]), &[now - 1_000, now - minute - 1]), 150.0, 1),
+    ] {
+        let answer = post(&park, IMPORT, "Bearer operator", false, line).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(park.twin.reading(&device, "soc").unwrap().value, shown);
+        assert_eq!(park.twin.open_alarms().len(), alarms, "{:?}", park.twin.open_alarms());
+    }
+    assert_eq!(stored(&park, "bess-0", "soc").await.len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_large_import_comes_in_as_gzip_in_chunks_and_again_without_harm() {
     let park = Park::open().await;
     let t = now().0 - 10 * 86_400_000;

@@ -439,7 +439,8 @@ mod tests {
         assert_eq!(run.timestamps, [1, 2, 3, 5, 6]);
         assert_eq!(run.words, [(3, "idle".to_owned())]);
         assert_eq!(run.skipped, 1);
-        for (field, as_sent) in [("values[2]", "values[2]"), ("values[3]", "values[4]"), ("metric", "metric")] {
+        for (field, as_sent) in [("values[2]", "values[2]"), ("values[3]", "values[4]"), ("metric", "metric")]
+        {
             assert_eq!(run.field_as_sent(field.to_owned()), as_sent);
         }
         assert!(parse(&line("[]", "[]")).unwrap().values.is_empty());
