@@ -227,8 +227,10 @@ async fn only_who_may_writes_and_a_device_only_its_own() {
         }
     }
     let bare = Request::post(IMPORT).header("x-device-id", "bess-0");
-    let bare =
-        bare.header("authorization", format!("Bearer {}", park.secret("bess-0"))).body(line.into()).unwrap();
+    let bare = bare
+        .header("authorization", format!("Bearer {}", park.secret("bess-0")))
+        .body(Body::from(line))
+        .unwrap();
     assert_eq!(gateway::device_router(park.inlets()).oneshot(bare).await.unwrap().status(), 200);
     let odd =
         Request::post(IMPORT).header("authorization", "Bearer operator").header("content-encoding", "br");
