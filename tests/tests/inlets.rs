@@ -22,7 +22,7 @@ async fn influxdbs_client_writes_unchanged() -> anyhow::Result<()> {
     let start = now_ms() - 3_600_000;
     let output = Command::new(python)
         .arg(repository().join("tests/influx/write.py"))
-        .args([&server.url(""), &format!("{DEVICE}:{secret}"), DEVICE, &start.to_string()])
+        .args([server.url(""), format!("{DEVICE}:{secret}"), DEVICE.to_owned(), start.to_string()])
         .env("NO_PROXY", "*")
         .stderr(Stdio::inherit())
         .output()
@@ -70,14 +70,14 @@ async fn what_an_import_answered_survives_a_kill() -> anyhow::Result<()> {
     let signed_in = server.post("/api/v1/auth/login", &viewer_login(&viewer)).await?;
     let viewer_token = signed_in["accessToken"].as_str().context("no token")?;
     for (token, expected) in [(viewer_token, 403), ("nobody", 401)] {
-        let status = client.post(&url).bearer_auth(token).body(body.clone()).send().await?.status();
+        let status = client.post(&url).bearer_auth(token).body(body.clone()).send().await?.status().as_u16();
         assert_eq!(status, expected, "{token}");
     }
     assert!(server.history(DEVICE, "power").await?.is_empty());
     let own = format!("{DEVICE}:{secret}");
-    for token in [server.token(), &own] {
+    for token in [server.token(), own.as_str()] {
         let answer = client.post(&url).bearer_auth(token).body(body.clone()).send().await?;
-        let (status, answer) = (answer.status(), answer.json::<Value>().await?);
+        let (status, answer) = (answer.status().as_u16(), answer.json::<Value>().await?);
         assert_eq!(status, 200, "{answer}");
         assert_eq!(answer["data"]["points"]["accepted"], 100_000, "{answer}");
         assert_eq!(answer["data"]["errors"][0]["line"], 21, "{answer}");

@@ -89,7 +89,7 @@ async fn good_lines_are_stored_exactly_and_bad_ones_named() {
             // A boolean is 1, which is no code of this state.
             (3, "UNKNOWN_STATE", "values[3]"),
             (4, "UNKNOWN_STATE", "values[1]"),
-            (7, "MALFORMED_JSON", ""),
+            (7, "MALFORMED_JSON", "metric"),
             (8, "UNKNOWN_MEASUREMENT", "metric.__name__"),
             (9, "UNKNOWN_DEVICE", "metric.device"),
             (10, "UNKNOWN_DEVICE", "metric.device"),

@@ -7,6 +7,7 @@ use super::{
     ndjson::Run,
 };
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 use shared::telemetry::Refusal;
 
 /// The kind of a refusal: its code and message, numbers and what is quoted aside.
@@ -27,8 +28,9 @@ fn fuzzed_import_lines_are_refused_or_read_as_json() {
         match run.parse(bytes) {
             Err(refusal) => (kind(&refusal), 0, 0),
             Ok(()) => {
-                let json: serde_json::Result<serde_json::Value> = serde_json::from_slice(bytes);
-                assert!(json.is_ok(), "read, but it is no JSON");
+                if let Err(error) = serde_json::from_slice::<IgnoredAny>(bytes) {
+                    assert!(error.to_string().starts_with("recursion"), "read, but it is no JSON: {error}");
+                }
                 assert_eq!(run.values.len(), run.timestamps.len());
                 assert!(run.values.iter().all(|value| value.is_finite()));
                 assert!(run.words.iter().all(|(at, _)| *at < run.values.len()));
