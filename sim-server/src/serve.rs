@@ -10,7 +10,7 @@ use crate::{
 };
 use anyhow::{Context, bail};
 use history::{History, HistoryOptions};
-use records::{Claim, Records};
+use records::{Claim, Records, Role};
 use serde::{Deserialize, Serialize};
 use shared::{
     command::Issuer,
@@ -178,9 +178,14 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         readiness: Arc::new(Vec::new),
         clock,
         shutdown: shutdown.clone(),
-        options: api::ApiOptions::default(),
+        options: api::ApiOptions { long_uploads: &gateway::http::LONG_UPLOADS, ..api::ApiOptions::default() },
     };
-    let further = gateway::device_router(twin.clone()).merge(control::router(
+    let inlets = gateway::Inlets {
+        twin: twin.clone(),
+        writers: gateway::Writers::new(twin.clone(), people_who_write(state.auth.clone())),
+        shutdown: shutdown.clone(),
+    };
+    let further = gateway::device_router(inlets).merge(control::router(
         control_token,
         history.clone(),
         records.clone(),
@@ -296,6 +301,16 @@ fn spawn(
     task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
 ) {
     tasks.spawn(task);
+}
+
+/// People who may hand in telemetry in bulk: who may command devices may also say what they measured.
+fn people_who_write(auth: api::Auth) -> gateway::http::PersonCheck {
+    use gateway::PersonRefusal::{Forbidden, Unauthenticated};
+    Arc::new(move |token| match auth.holder(token, clock()) {
+        Ok((name, role)) if role >= Role::Operator => Ok(name),
+        Ok((_, role)) => Err(Forbidden(format!("this needs the role operator, you are {}", role.as_str()))),
+        Err(fault) => Err(Unauthenticated(fault.to_string())),
+    })
 }
 
 /// Registers the scene's devices that are not yet and adds their secrets to the file the fleet reads.

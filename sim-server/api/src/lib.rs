@@ -21,7 +21,7 @@ mod serve;
 mod stream;
 mod trace;
 
-pub use auth::{Auth, AuthOptions};
+pub use auth::{Auth, AuthOptions, TokenFault};
 pub use error::ApiError;
 pub use serve::{ServeOptions, serve};
 
@@ -81,6 +81,8 @@ pub struct ApiOptions {
     /// Largest body that is read; devices' data have a limit of their own.
     pub body_limit: usize,
     pub request_timeout: Duration,
+    /// Routes beside ours, as they are mounted, that `request_timeout` is not for: they watch their bodies themselves.
+    pub long_uploads: &'static [&'static str],
     /// Whether a reverse proxy of ours writes `X-Forwarded-For`; otherwise anyone could invent an address.
     pub behind_proxy: bool,
     /// Most live streams at once.
@@ -94,6 +96,7 @@ impl Default for ApiOptions {
         Self {
             body_limit: 1 << 20,
             request_timeout: Duration::from_secs(60),
+            long_uploads: &[],
             behind_proxy: false,
             stream_clients: 10_000,
             stream_send_within: Duration::from_secs(10),

@@ -8,7 +8,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::FutureExt;
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -38,7 +42,8 @@ pub(crate) async fn edge(State(app): Context, mut request: Request, next: Next) 
         None => Arc::from("none"),
     };
     let span = tracing::debug_span!("request", trace_id = %id, %method, path = %request.uri().path());
-    let limit = app.state.options.request_timeout;
+    let options = &app.state.options;
+    let limit = if options.long_uploads.contains(&&*route) { Duration::MAX } else { options.request_timeout };
     let request = crate::leftover::read_to_the_end(request);
     let answer = async move {
         match tokio::time::timeout(limit, AssertUnwindSafe(next.run(request)).catch_unwind()).await {

@@ -66,7 +66,7 @@ pub(crate) async fn hand_over(twin: &Twin, sender: &Sender, channel: Channel, pa
 
 /// Pauses that double while the store is busy, up to a limit in all.
 #[derive(Debug, Default)]
-struct Patience {
+pub(crate) struct Patience {
     waited: Duration,
     last: Duration,
 }
@@ -74,8 +74,15 @@ struct Patience {
 impl Patience {
     /// How long to wait before asking again; `None` when the verdict stands.
     fn pause_after(&mut self, verdict: &Verdict) -> Option<Duration> {
-        let busy = matches!(verdict, Verdict::NotStored(refusal) if refusal.code == RefusalCode::Busy);
-        if !busy || self.waited >= BUSY_PATIENCE {
+        match verdict {
+            Verdict::NotStored(refusal) => self.pause(refusal.code),
+            Verdict::Kept { .. } | Verdict::Refused { .. } => None,
+        }
+    }
+
+    /// The same for a store's refusal alone.
+    pub(crate) fn pause(&mut self, code: RefusalCode) -> Option<Duration> {
+        if code != RefusalCode::Busy || self.waited >= BUSY_PATIENCE {
             return None;
         }
         self.last = (self.last * 2).clamp(BUSY_FIRST_PAUSE, BUSY_LONGEST_PAUSE);

@@ -7,8 +7,11 @@
 //! ```text
 //! MQTT 3.1.1 / 5   mqtt::session (pure) ─┐
 //! external broker  upstream              ├─ ingest::hand_over ─→ twin ─→ Verdict ─→ PUBACK, reason code, errors topic, HTTP status
-//! HTTP             http                  ┘
-//! commands         twin.connect(device) ─→ deliveries ─→ device/{id}/control
+//! HTTP, WebSocket  http                  ┘
+//! commands         twin.connect(device) ─→ deliveries ─→ device/{id}/control, WebSocket
+//!
+//! NDJSON           bulk::ndjson        ─→ twin.import_target, twin.import: back-fill
+//! line protocol    bulk::line_protocol ─→ twin.ingest_items
 //! ```
 //!
 //! - [`serve_mqtt`]: the endpoint devices connect to.
@@ -16,7 +19,9 @@
 //! - [`run_relay`], [`run_server`]: the same with several machines, gateways and the server behind them.
 //! - [`device_router`]: the HTTP routes devices use; [`openapi`] describes them.
 
+mod bulk;
 mod clock;
+mod desired;
 mod ingest;
 mod report;
 mod topic;
@@ -25,7 +30,7 @@ pub mod http;
 pub mod mqtt;
 pub mod upstream;
 
-pub use http::{device_router, openapi};
+pub use http::{Inlets, PersonRefusal, Writers, device_router, openapi};
 pub use ingest::Channel;
 pub use mqtt::{MqttListeners, MqttOptions, MqttTls, MqttTlsFiles, serve_mqtt};
 pub use upstream::{IntakeOptions, UpstreamOptions, run_relay, run_server, run_upstream};

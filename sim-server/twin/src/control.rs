@@ -31,6 +31,8 @@ pub struct Connection {
     pub deliveries: mpsc::Receiver<CommandDelivery>,
     /// Cancelled when the device must prove anew who it is: see [`Twin::hang_up`].
     pub hung_up: CancellationToken,
+    /// Cancelled when another connection of the device took over: commands come there now.
+    pub replaced: CancellationToken,
     device: DeviceId,
     id: ConnectionId,
     inner: Arc<Inner>,
@@ -59,6 +61,7 @@ pub(crate) struct CommandDesk {
 struct Line {
     id: ConnectionId,
     hung_up: CancellationToken,
+    replaced: CancellationToken,
     deliveries: mpsc::Sender<CommandDelivery>,
 }
 
@@ -138,10 +141,13 @@ impl Twin {
         let (sender, deliveries) = mpsc::channel(inner.options.deliveries_max);
         desk.connections += 1;
         let id = ConnectionId(desk.connections);
-        let hung_up = CancellationToken::new();
-        desk.lines.insert(device.clone(), Line { id, hung_up: hung_up.clone(), deliveries: sender });
+        let (hung_up, replaced) = (CancellationToken::new(), CancellationToken::new());
+        let line = Line { id, hung_up: hung_up.clone(), replaced: replaced.clone(), deliveries: sender };
+        if let Some(before) = desk.lines.insert(device.clone(), line) {
+            before.replaced.cancel();
+        }
         inner.tell(desk, CommandInput::Connected { device: device.clone(), connection: id }, now);
-        Connection { deliveries, hung_up, device: device.clone(), id, inner: inner.clone() }
+        Connection { deliveries, hung_up, replaced, device: device.clone(), id, inner: inner.clone() }
     }
 
     /// Takes a command: journaled when this returns `Ok`. The same command again gives what became of it.

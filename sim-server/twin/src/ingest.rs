@@ -51,14 +51,26 @@ impl Twin {
         payload: &[u8],
         now: Timestamp,
     ) -> Result<Vec<ItemResult>, Refusal> {
+        let items = parse_data_items(payload).map_err(|refusal| self.inner.count(refusal))?;
+        self.ingest_items(sender, items, is_alone(payload), now).await
+    }
+
+    /// The same for items that came in another form. `alone` says that one came by itself as it was measured, rather than
+    /// among others that may have been stored meanwhile.
+    pub async fn ingest_items(
+        &self,
+        sender: &Sender,
+        items: Vec<Result<DataItem<'_>, Refusal>>,
+        alone: bool,
+        now: Timestamp,
+    ) -> Result<Vec<ItemResult>, Refusal> {
         let inner = &self.inner;
-        let items = parse_data_items(payload).map_err(|refusal| inner.count(refusal))?;
         let window = inner.window(now);
         let mut batch = Batch {
             kept: Vec::with_capacity(items.len()),
             readings: Vec::new(),
             first_hand: matches!(sender, Sender::Device(_)),
-            alone: is_alone(payload),
+            alone,
         };
         let results: Vec<ItemResult> =
             items.into_iter().map(|item| inner.judge(item, sender, &window, &mut batch, now)).collect();
@@ -105,7 +117,7 @@ impl Inner {
         refusal
     }
 
-    fn window(&self, now: Timestamp) -> TimeWindow {
+    pub(crate) fn window(&self, now: Timestamp) -> TimeWindow {
         TimeWindow {
             oldest: Timestamp(now.0.saturating_sub(self.options.retention_ms).max(0)),
             newest: Timestamp(now.0.saturating_add(self.options.ahead_ms)),
@@ -248,7 +260,7 @@ impl Inner {
     }
 
     /// A value too old to say anything about now is history: it raises no alarm.
-    fn is_fresh(&self, entry: &DeviceEntry, timestamp: Timestamp, now: Timestamp) -> bool {
+    pub(crate) fn is_fresh(&self, entry: &DeviceEntry, timestamp: Timestamp, now: Timestamp) -> bool {
         now.since(timestamp) <= entry.rules.offline_after_ms.max(self.delayed_after_ms())
     }
 
@@ -324,7 +336,7 @@ impl DeviceEntry {
     }
 }
 
-fn not_stored(e: &AppendError) -> Refusal {
+pub(crate) fn not_stored(e: &AppendError) -> Refusal {
     match e {
         AppendError::Busy => {
             Refusal::new(RefusalCode::Busy, "", "too much is waiting for the disk; send again")

@@ -65,7 +65,7 @@ pub(crate) struct Claims {
 
 /// Why a token opens nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TokenFault {
+pub enum TokenFault {
     #[error("the token is not one of this server's")]
     Invalid,
     #[error("the token has expired")]
@@ -128,6 +128,11 @@ impl Auth {
         let claims = decoded.map_err(|_| TokenFault::Invalid)?.claims;
         self.still_good(&claims, now)?;
         Ok(claims)
+    }
+
+    /// Who holds this access token, and their role: for routes that are served beside ours.
+    pub fn holder(&self, token: &str, now: Timestamp) -> Result<(String, Role), TokenFault> {
+        self.verify(token, now).map(|claims| (claims.sub, claims.role))
     }
 
     /// Whether a token that was good still is.

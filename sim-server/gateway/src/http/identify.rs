@@ -10,7 +10,7 @@ use shared::{id::DeviceId, telemetry::RefusalCode};
 use std::fmt;
 use twin::Twin;
 
-const DEVICE_HEADER: &str = "x-device-id";
+pub(super) const DEVICE_HEADER: &str = "x-device-id";
 
 /// The bearer secret of a request; asked for before its body is read.
 pub(super) fn secret(headers: &HeaderMap) -> Result<String, Problem> {

@@ -1,15 +1,34 @@
-//! The HTTP routes devices use: `POST /api/v1/device/data/sync` and `POST /api/v1/device/events`.
+//! The HTTP routes telemetry comes in by.
 //!
-//! A device sends its secret as `Authorization: Bearer` and is known by the `deviceId` of its payload's first item, or by
+//! | route | what |
+//! | --- | --- |
+//! | `POST /api/v1/device/data/sync`, `POST /api/v1/device/events` | a device's payloads, as on MQTT |
+//! | `GET /api/v1/device/stream` | the same over a WebSocket, and commands back ([`stream`]) |
+//! | `POST /api/v1/telemetry/import` | runs of readings as back-fill ([`import`]) |
+//! | `POST /api/v2/write` | InfluxDB's line protocol ([`influx`]) |
+//!
+//! Who may write by the last two is [`Writers`]' to say. A device sends its secret as `Authorization: Bearer` and is known by the `deviceId` of its payload's first item, or by
 //! the header `X-Device-Id`. Nothing is answered 2xx before it is durable. Bodies are read up to
 //! [`MAX_BODY_BYTES`]; a busy store answers 503 with `Retry-After`, so the device keeps its data and sends again.
 
 mod answer;
 mod data;
 mod identify;
+mod import;
+mod influx;
+mod stream;
+mod upload;
+mod writers;
 
-use axum::{Router, extract::Request, routing::post};
+pub use writers::{PersonCheck, PersonRefusal, Writers};
+
+use axum::{
+    Router,
+    extract::{FromRef, Request},
+    routing::{get, post},
+};
 use futures::StreamExt;
+use tokio_util::sync::CancellationToken;
 use twin::Twin;
 use utoipa::{
     Modify, OpenApi,
@@ -19,12 +38,33 @@ use utoipa::{
 /// Largest body taken, in bytes; what does not fit is sent in several.
 pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 
+/// Routes whose bodies may take as long as they come: they watch the clock between chunks themselves.
+pub const LONG_UPLOADS: [&str; 2] = ["/api/v1/telemetry/import", "/api/v2/write"];
+
+/// What the routes need.
+#[derive(Clone)]
+pub struct Inlets {
+    pub twin: Twin,
+    pub writers: Writers,
+    /// Cancelled when the server stops: WebSockets say goodbye.
+    pub shutdown: CancellationToken,
+}
+
+impl FromRef<Inlets> for Twin {
+    fn from_ref(inlets: &Inlets) -> Twin {
+        inlets.twin.clone()
+    }
+}
+
 /// The routes, to be merged beside those people use.
-pub fn device_router(twin: Twin) -> Router {
+pub fn device_router(inlets: Inlets) -> Router {
     Router::new()
         .route("/api/v1/device/data/sync", post(data::sync))
         .route("/api/v1/device/events", post(data::events))
-        .with_state(twin)
+        .route("/api/v1/device/stream", get(stream::open))
+        .route("/api/v1/telemetry/import", post(import::import))
+        .route("/api/v2/write", post(influx::write))
+        .with_state(inlets)
 }
 
 /// What the routes take and answer, to be merged into the server's description.
@@ -34,7 +74,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 #[derive(OpenApi)]
 #[openapi(
-    paths(data::sync, data::events),
+    paths(data::sync, data::events, stream::open, import::import, influx::write),
     tags((name = "device", description = "What devices send; Authorization: Bearer <device secret>")),
     modifiers(&DeviceSecretScheme)
 )]

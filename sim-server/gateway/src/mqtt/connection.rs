@@ -8,7 +8,7 @@ use super::{
     wire::{Moved, Wire},
 };
 use crate::{
-    clock,
+    clock, desired,
     ingest::{self, Verdict},
 };
 use bytes::{Buf, BytesMut};
@@ -17,13 +17,12 @@ use futures::{
     future::{BoxFuture, OptionFuture},
     stream::FuturesOrdered,
 };
-use serde_json::json;
 use shared::{command::CommandDelivery, id::DeviceId};
 use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpStream, sync::Notify, time::Instant};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use twin::{Desired, Sender, Twin};
+use twin::{Sender, Twin};
 
 const READ_BYTES: usize = 8 * 1024;
 /// How long a closed connection may still take to swallow its last bytes.
@@ -217,6 +216,7 @@ impl Driver {
         });
         // Known with the device.
         let mut hung_up = OptionFuture::from(None);
+        let mut replaced = OptionFuture::from(None);
         let mut timer = Timer::new();
         while self.closed.is_none() {
             // Everything already done is acknowledged in one write.
@@ -230,6 +230,7 @@ impl Driver {
             if let Some(known) = self.known.as_mut().filter(|known| known.is_new) {
                 known.is_new = false;
                 hung_up = OptionFuture::from(Some(Box::pin(known.link.hung_up.clone().cancelled_owned())));
+                replaced = OptionFuture::from(Some(Box::pin(known.link.replaced.clone().cancelled_owned())));
                 // A device's place is its own.
                 crowded_out = OptionFuture::from(None);
             }
@@ -246,6 +247,8 @@ impl Driver {
                 () = &mut taken_over => Input::TakenOver,
                 Some(()) = &mut crowded_out => Input::CrowdedOut,
                 Some(()) = &mut hung_up => Input::SecretReplaced,
+                // Over another protocol: two MQTT connections settle it between them.
+                Some(()) = &mut replaced => Input::TakenOver,
                 Some(done) = self.jobs.next(), if !self.jobs.is_empty() => {
                     self.on_done(done);
                     continue;
@@ -412,16 +415,10 @@ impl Driver {
     }
 
     fn desired(&self, retained: bool) -> Input {
-        let set_points = self.known.as_ref().map(|known| {
-            let followed = self.endpoint.twin.followed(&known.session.key.0, clock::now());
-            let set_point = |desired: Desired| {
-                json!({
-                    "value": desired.value, "commandId": desired.command_id, "since": desired.since,
-                    "until": desired.until,
-                })
-            };
-            followed.into_iter().map(|(name, desired)| (name, set_point(desired))).collect()
-        });
+        let set_points = self
+            .known
+            .as_ref()
+            .map(|known| desired::followed(&self.endpoint.twin, &known.session.key.0, clock::now()));
         Input::Desired { set_points: set_points.unwrap_or_default(), retained }
     }
 

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use gateway::{MqttListeners, MqttOptions, serve_mqtt};
+use gateway::{Inlets, MqttListeners, MqttOptions, PersonRefusal, Writers, serve_mqtt};
 use history::{History, HistoryOptions, SeriesKey};
 use records::Records;
 use serde_json::{Value, json};
@@ -68,6 +68,20 @@ impl Park {
         let address = listeners.plain.local_addr().expect("an address");
         let served = serve_mqtt(listeners, self.twin.clone(), self.records.clone(), options, shutdown);
         (address, tokio::spawn(async move { served.await.expect("the endpoint") }))
+    }
+
+    /// What the HTTP routes need. `operator` and `viewer` are people's tokens.
+    pub(crate) fn inlets(&self) -> Inlets {
+        let people = Arc::new(|token: &str| match token {
+            "operator" => Ok("olga".to_owned()),
+            "viewer" => Err(PersonRefusal::Forbidden("this needs the role operator, you are viewer".into())),
+            _ => Err(PersonRefusal::Unauthenticated("the token is not one of this server's".into())),
+        });
+        Inlets {
+            twin: self.twin.clone(),
+            writers: Writers::new(self.twin.clone(), people),
+            shutdown: self.shutdown.clone(),
+        }
     }
 
     pub(crate) fn secret(&self, device: &str) -> &str {
@@ -165,6 +179,14 @@ pub(crate) fn scene() -> Scene {
         "measurements": [
             measurement("power", Some(-1000.0), Some(1000.0)),
             measurement("soc", Some(0.0), Some(100.0)),
+            measurement("pack_voltage", None, None),
+            json!({
+                "key": "status", "name": text("status"), "kind": "state",
+                "states": [
+                    { "code": 0, "word": "idle", "name": text("idle") },
+                    { "code": 2, "word": "charging", "name": text("charging") },
+                ],
+            }),
         ],
         "commands": [{
             "name": "setPower", "text": text("set power"),

@@ -3,6 +3,7 @@
 mod arbitrary;
 mod connecting;
 mod delivering;
+mod fuzzing;
 mod publishing;
 mod resuming;
 mod subscribing;

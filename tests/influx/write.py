@@ -1,0 +1,46 @@
+"""InfluxDB's own client writes here as it would there.
+
+usage: write.py URL TOKEN DEVICE START_MS
+
+Writes a thousand points in batches (gzip), a few at once with a precision of their own, and a line that is refused. Prints
+one JSON line with what the client made of each.
+"""
+
+import json
+import sys
+
+from influxdb_client import InfluxDBClient, Point, WriteOptions, WritePrecision
+from influxdb_client.client.write_api import SYNCHRONOUS
+from influxdb_client.rest import ApiException
+
+url, token, device, start = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+outcome = {"failed": []}
+
+with InfluxDBClient(url=url, token=token, org="park", enable_gzip=True) as client:
+    failed = lambda conf, data, error: outcome["failed"].append(str(error))
+    with client.write_api(WriteOptions(batch_size=300, flush_interval=1_000), error_callback=failed) as batching:
+        for n in range(1_000):
+            point = Point("battery").tag("device", device).tag("site", "east hall").field("power", n / 10)
+            batching.write(bucket="telemetry", record=point.time(start + n, WritePrecision.MS))
+
+with InfluxDBClient(url=url, token=token, org="park") as client:
+    write = client.write_api(write_options=SYNCHRONOUS)
+    write.write(
+        bucket="telemetry",
+        record=[
+            Point("soc").tag("device", device).field("value", 55).time(start * 1_000_000, WritePrecision.NS),
+            Point("battery").tag("host", device).field("status", "charging").time(start // 1_000, WritePrecision.S),
+        ],
+    )
+    try:
+        write.write(bucket="telemetry", record=f"battery,device={device} power=1\nbattery,device={device} colour=2")
+    except ApiException as error:
+        outcome["refused"] = {"status": error.status, "code": json.loads(error.body)["code"], "message": error.message}
+
+with InfluxDBClient(url=url, token=device + ":wrong", org="park") as client:
+    try:
+        client.write_api(write_options=SYNCHRONOUS).write(bucket="b", record=f"battery,device={device} power=1")
+    except ApiException as error:
+        outcome["stranger"] = error.status
+
+print(json.dumps(outcome), flush=True)
