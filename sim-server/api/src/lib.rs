@@ -19,6 +19,7 @@ mod routes;
 mod scene_copy;
 mod serve;
 mod stream;
+mod telemetry;
 mod trace;
 
 pub use auth::{Auth, AuthOptions};
