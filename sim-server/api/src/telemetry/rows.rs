@@ -34,7 +34,7 @@ pub(super) enum Output {
     },
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Table {
     history: History,
     pub(super) head: Head,

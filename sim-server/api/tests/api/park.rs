@@ -25,6 +25,7 @@ pub(crate) struct Park {
     pub(crate) router: Router,
     pub(crate) twin: Twin,
     pub(crate) records: Records,
+    pub(crate) history: History,
     pub(crate) secrets: Vec<(DeviceId, DeviceSecret)>,
     pub(crate) shutdown: CancellationToken,
     _folder: tempfile::TempDir,
@@ -148,7 +149,7 @@ impl Park {
         tokio::spawn(async move { while set_points.recv().await.is_some() {} });
         let state = ApiState {
             twin: twin.clone(),
-            history,
+            history: history.clone(),
             records: records.clone(),
             vpp,
             energy,
@@ -165,6 +166,7 @@ impl Park {
             router: api::router_described(state, further, description),
             twin,
             records,
+            history,
             secrets,
             shutdown,
             _folder: folder,
