@@ -1,4 +1,4 @@
-//! An answer as it goes out: made while it is sent, as fast as the client takes it.
+//! What an answer is made of: a table, charts, readings, or the cleaned view of one series.
 
 use super::{
     ask::{Ask, Shape, Stepped},
@@ -7,16 +7,11 @@ use super::{
     points::{Point, points_of},
     readings::{CleanedReadings, Pace, Readings},
     rows::{Rows, Table},
+    sending::{CHUNK, Sending, respond},
     write::{Column, Format, GOOD, Head, Sample, Writer},
 };
-use crate::{ApiError, App, trace};
-use axum::{
-    body::Body,
-    http::{HeaderValue, header},
-    response::{IntoResponse, Response},
-};
-use bytes::Bytes;
-use futures::{StreamExt, stream};
+use crate::{ApiError, App};
+use axum::response::Response;
 use history::{History, SeriesKey};
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
@@ -26,10 +21,7 @@ use shared::{
     selector::Kind,
     telemetry::{Quality, Reading},
 };
-use std::{io, sync::Arc};
 
-/// Bytes that go out together.
-const CHUNK: usize = 256 << 10;
 /// Points kept for a chart of all columns at once, columns times points: some megabytes.
 const CHART_POINTS_MAX: usize = 100_000;
 
@@ -74,39 +66,9 @@ pub(super) enum Source {
     Cleaned(Box<CleanedReadings>),
 }
 
-/// An answer on its way.
-pub(super) struct Sending {
-    source: Source,
-    writer: Writer,
-    is_over: bool,
-}
-
-impl Sending {
-    /// What comes first is written: everything that is said of the answer.
-    pub(super) fn new(source: Source, head: &Head, format: Format) -> Sending {
-        let mut writer = Writer::new(format);
-        match &source {
-            Source::Table(rows) => writer.table(head, &rows.table.columns),
-            Source::Chart(..) | Source::Readings(_) | Source::Cleaned(_) => writer.series(head),
-        }
-        Sending { source, writer, is_over: false }
-    }
-
-    /// The next bytes, at least `CHUNK` of them while there is more; none when all are taken.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
-        while !self.is_over && self.writer.waiting() < CHUNK {
-            if !self.source.step(&mut self.writer).await? {
-                self.writer.end();
-                self.is_over = true;
-            }
-        }
-        Ok((self.writer.waiting() > 0).then(|| self.writer.take()))
-    }
-}
-
 impl Source {
     /// Reads and writes a bit; false when there is nothing more.
-    async fn step(&mut self, writer: &mut Writer) -> Result<bool, ApiError> {
+    pub(super) async fn step(&mut self, writer: &mut Writer) -> Result<bool, ApiError> {
         match self {
             Source::Table(rows) => {
                 while let Some((at, values)) = rows.next_row() {
@@ -145,8 +107,9 @@ impl Source {
 
 /// Answers a question in a format.
 pub(crate) async fn answer(app: &App, ask: Ask, format: Format) -> Result<Response, ApiError> {
+    let turn = app.turns.take().await?;
     let (source, head) = source(app, ask).await?;
-    respond(Sending::new(source, &head, format), format).await
+    respond(Sending::new(source, &head, format), format, turn, app.state.options.telemetry_taken_within).await
 }
 
 async fn source(app: &App, ask: Ask) -> Result<(Source, Head), ApiError> {
@@ -173,7 +136,7 @@ async fn source(app: &App, ask: Ask) -> Result<(Source, Head), ApiError> {
             Ok((source, head))
         }
         Shape::Readings { points: most } => {
-            let series = points.map(|point| (key_of(point), columns::of_series(point))).collect();
+            let series = selected.into_iter().flatten().map(|p| (key_of(&p), columns::of_series(&p)));
             let readings = Readings::new(history.clone(), series, range, most, Pace::default());
             Ok((Source::Readings(Box::new(readings)), head))
         }
@@ -228,32 +191,4 @@ async fn stepped(table: Table, asked: &Stepped) -> Result<Source, ApiError> {
     }
     let samplers = vec![Downsampler::new(points); count];
     Ok(Source::Chart(Box::new(Rows::of(table)), samplers))
-}
-
-/// Sends what fits into the first bytes as a whole; of what is longer, the rest as it is taken.
-async fn respond(mut sending: Sending, format: Format) -> Result<Response, ApiError> {
-    let first = sending.next().await?.unwrap_or_default();
-    let body = if sending.is_over { Body::from(first) } else { rest_of(first, sending) };
-    let media_type = HeaderValue::from_static(format.media_type());
-    Ok(([(header::CONTENT_TYPE, media_type)], body).into_response())
-}
-
-fn rest_of(first: Bytes, sending: Sending) -> Body {
-    let trace_id = trace::current();
-    let rest = stream::try_unfold(sending, move |mut sending| {
-        let trace_id = Arc::clone(&trace_id);
-        async move {
-            match sending.next().await {
-                Ok(Some(bytes)) => Ok(Some((bytes, sending))),
-                Ok(None) => Ok(None),
-                Err(error) => {
-                    // The status is long sent: all that is left is to end without an end.
-                    tracing::error!(%trace_id, ?error, "an answer was cut off");
-                    metrics::counter!("park_http_answers_cut_total").increment(1);
-                    Err(io::Error::other("the answer could not be completed"))
-                }
-            }
-        }
-    });
-    Body::from_stream(stream::once(async { Ok(first) }).chain(rest))
 }

@@ -9,6 +9,7 @@ use crate::{
     ApiError,
     extract::{Time, parse_query},
 };
+use axum::http::StatusCode;
 use serde::Deserialize;
 use shared::{
     downsample::POINTS_MIN,
@@ -21,6 +22,8 @@ use utoipa::IntoParams;
 const POINTS_MAX: usize = 10_000;
 const TOP_MAX: usize = 10_000;
 const NAMED_MAX: usize = 32;
+/// A longer query string has more names than anyone types; each is looked for among all there are.
+const QUERY_MAX: usize = 32 << 10;
 /// Later instants are no use: nothing can be read of them.
 const END_OF_TIME: Timestamp = Timestamp(253_402_214_400_000);
 
@@ -171,6 +174,13 @@ fn invalid(field: impl Into<String>, message: impl Into<String>) -> ApiError {
 impl TelemetryQuery {
     /// Reads a query string; also the selections named in it, in their order.
     pub(crate) fn parse(text: &str) -> Result<(TelemetryQuery, Vec<(String, String)>), ApiError> {
+        if text.len() > QUERY_MAX {
+            let message = format!(
+                "a query string has at most {QUERY_MAX} bytes, this one {}; name types, groups or buildings instead of devices",
+                text.len()
+            );
+            return Err(ApiError::new(StatusCode::URI_TOO_LONG, "TOO_LONG", message));
+        }
         let pairs = || form_urlencoded::parse(text.as_bytes());
         let named: Vec<(String, String)> = pairs()
             .filter_map(|(key, value)| Some((key.strip_prefix("q.")?.to_owned(), value.into_owned())))

@@ -12,13 +12,15 @@ use super::{
 };
 use crate::ApiError;
 use history::History;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use jiff::tz::TimeZone;
 use shared::{selector::Kind, thing_model::MeasurementKind, time::Timestamp};
 use std::{collections::HashMap, sync::Arc};
 
 /// What columns are named when nothing distinguishes them.
 const ALL: &str = "all";
+/// Rows of more are no use to anyone, and a row is made as a whole.
+const COLUMNS_MAX: usize = 100_000;
 
 /// A figure of a selection: a column for each key.
 struct Slot {
@@ -115,6 +117,13 @@ fn slot(
         let key = kinds.iter().map(|kind| point.name(*kind).to_owned()).collect();
         members.entry(key).or_default().push(point);
     }
+    if columns.bases.len() + members.len() > COLUMNS_MAX {
+        let message = format!(
+            "a table has at most {COLUMNS_MAX} columns, and more are asked for; name fewer devices, measurements or \
+             aggregates, or combine series with group_by"
+        );
+        return Err(ApiError::field("TOO_MANY_COLUMNS", "group_by", message));
+    }
     for (key, members) in members {
         let name = slot.before.iter().chain(&key).chain(&slot.after);
         let name = name.map(String::as_str).collect::<Vec<_>>().join("/");
@@ -133,12 +142,7 @@ fn computed(text: &str, slots: &[Slot], columns: &Columns) -> Result<(Vec<Output
     let expression = Expression::parse(text, &names)
         .map_err(|e| ApiError::field("INVALID_VALUE", "expr", format!("expr {text:?}: {e}")))?;
     let needed = expression.columns();
-    let mut keys: Vec<&Vec<String>> = Vec::new();
-    for slot in slots {
-        for key in slot.columns.keys().filter(|key| !keys.contains(key)).collect::<Vec<_>>() {
-            keys.push(key);
-        }
-    }
+    let keys: IndexSet<&Vec<String>> = slots.iter().flat_map(|slot| slot.columns.keys()).collect();
     let expression = Arc::new(expression);
     let mut outputs = Vec::with_capacity(keys.len());
     let mut described_as = Vec::with_capacity(keys.len());

@@ -43,7 +43,7 @@ pub(super) struct Readings {
     points: Option<usize>,
     pace: Pace,
     /// Not begun yet.
-    waiting: VecDeque<(SeriesKey, Column)>,
+    waiting: Box<dyn Iterator<Item = (SeriesKey, Column)> + Send + Sync>,
     /// Begun to be read: the first page of each.
     read: VecDeque<(SeriesKey, Column, Page)>,
     /// What is being written.
@@ -76,12 +76,12 @@ fn sample(reading: &Reading) -> Sample {
 impl Readings {
     pub(super) fn new(
         history: History,
-        series: Vec<(SeriesKey, Column)>,
+        series: impl Iterator<Item = (SeriesKey, Column)> + Send + Sync + 'static,
         (from, to): (Timestamp, Timestamp),
         points: Option<usize>,
         pace: Pace,
     ) -> Readings {
-        let waiting = series.into();
+        let waiting = Box::new(series);
         Readings { history, from, to, points, pace, waiting, read: VecDeque::new(), open: None }
     }
 
@@ -109,13 +109,12 @@ impl Readings {
             self.open = Some(open);
             return Ok(true);
         }
-        let count = self.pace.series.min(self.waiting.len());
-        if count == 0 {
+        let some: Vec<(SeriesKey, Column)> = self.waiting.by_ref().take(self.pace.series).collect();
+        if some.is_empty() {
             return Ok(false);
         }
-        let some: Vec<(SeriesKey, Column)> = self.waiting.drain(..count).collect();
         let keys: Vec<SeriesKey> = some.iter().map(|(key, _)| key.clone()).collect();
-        let limit = (self.pace.readings / count).clamp(1, self.pace.page);
+        let limit = (self.pace.readings / some.len()).clamp(1, self.pace.page);
         let pages = self.history.readings_many(&keys, self.from, self.to, limit).await?;
         let pages = pages.into_iter().map(|readings| Page { is_full: readings.len() >= limit, readings });
         self.read = some.into_iter().zip(pages).map(|((key, column), page)| (key, column, page)).collect();

@@ -199,11 +199,8 @@ impl Rows {
                 return Ok(true);
             }
             // Nothing here: on to where there is something, however far that is.
-            let firsts = history.readings_many(series, self.at, head.to, 1).await?;
-            match firsts.iter().flatten().map(|reading| reading.timestamp).min() {
-                Some(first) => self.at = clock.floor(first).max(self.at),
-                None => self.at = head.to,
-            }
+            let silent_until = history.silent_until(series, self.at, head.to).await?;
+            self.at = if silent_until < head.to { clock.floor(silent_until).max(self.at) } else { head.to };
         }
         Ok(false)
     }

@@ -84,10 +84,6 @@ impl StepClock {
         StepClock { step, zone, day: Timestamp(0)..Timestamp(0) }
     }
 
-    pub(crate) fn step(&self) -> Step {
-        self.step
-    }
-
     /// Where the step begins that holds `t`.
     pub(crate) fn floor(&mut self, t: Timestamp) -> Timestamp {
         match self.step {

@@ -1,11 +1,12 @@
 //! An answer made in small bits is the answer made at once.
 
 use super::{
-    answer::{Sending, Source},
+    answer::Source,
     expression::Expression,
     figure::{Across, Figure},
     readings::{Pace, Readings},
     rows::{Base, Output, Rows, Table},
+    sending::Sending,
     step::StepClock,
     write::{Column, Format, Head},
 };
@@ -134,9 +135,15 @@ async fn readings_made_of_small_pages_are_the_same() {
     fill(&history).await;
     for points in [None, Some(20)] {
         let of = |pace: Pace| {
-            let series = ["a", "nobody", "b", "c"].map(|name| (key(name), column(name))).to_vec();
+            let series = ["a", "nobody", "b", "c"].map(|name| (key(name), column(name)));
             let range = (head(None).from, head(None).to);
-            Source::Readings(Box::new(Readings::new(history.clone(), series, range, points, pace)))
+            Source::Readings(Box::new(Readings::new(
+                history.clone(),
+                series.into_iter(),
+                range,
+                points,
+                pace,
+            )))
         };
         for format in [Format::Json, Format::Csv, Format::Arrow] {
             let whole = written(of(Pace::default()), &head(None), format).await;

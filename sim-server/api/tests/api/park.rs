@@ -112,8 +112,11 @@ impl Park {
 
     /// With tokens of its own and a clock that the test sets.
     pub(crate) async fn timed(auth: Auth, clock: fn() -> Timestamp) -> Park {
-        let description = utoipa::openapi::OpenApi::default();
-        Park::made(ApiOptions::default(), Router::new(), description, auth, clock).await
+        Park::timed_with(ApiOptions::default(), auth, clock).await
+    }
+
+    pub(crate) async fn timed_with(options: ApiOptions, auth: Auth, clock: fn() -> Timestamp) -> Park {
+        Park::made(options, Router::new(), utoipa::openapi::OpenApi::default(), auth, clock).await
     }
 
     async fn made(

@@ -1,7 +1,7 @@
 //! Questions about past telemetry: known readings, exact answers.
 
 use crate::park::{Park, Reply};
-use api::Auth;
+use api::{ApiOptions, Auth};
 use arrow_array::{Array, Float64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow_ipc::reader::StreamReader;
 use axum::{
@@ -15,6 +15,7 @@ use shared::{
     telemetry::{Quality, Reading},
     time::{HOUR_MS, Timestamp},
 };
+use std::time::Duration;
 use twin::Sender;
 
 /// Noon in Shanghai, 29 May 2026.
@@ -28,7 +29,11 @@ struct Asked {
 impl Asked {
     /// A battery, the grid's meter, and two submeters: one in a building.
     async fn park() -> Asked {
-        let park = Park::timed(Auth::new(&[42; 32]), || Timestamp(NOON)).await;
+        Asked::park_with(ApiOptions::default()).await
+    }
+
+    async fn park_with(options: ApiOptions) -> Asked {
+        let park = Park::timed_with(options, Auth::new(&[42; 32]), || Timestamp(NOON)).await;
         let admin = park.token("admin").await;
         for (id, building) in [("sub-1", Some("b-1")), ("sub-2", None)] {
             let body = json!({ "deviceId": id, "model": "submeter", "name": id, "building": building });
@@ -428,6 +433,93 @@ async fn an_answer_that_fails_on_the_way_is_cut_off() {
     }
 }
 
+/// Longer than what is sent at once.
+const LONG: &str = "device=grid&from=1779927200000";
+
+#[tokio::test]
+async fn more_questions_than_are_answered_at_once_wait_or_hear_so() {
+    let options = ApiOptions {
+        telemetry_answers: 1,
+        telemetry_turn_within: Duration::from_millis(10),
+        ..Default::default()
+    };
+    let asked = Asked::park_with(options).await;
+    asked.with_seconds(100_000).await;
+    let mut long = asked.open(&format!("/api/v1/telemetry/query?{LONG}")).await;
+    long.next().await.unwrap().unwrap();
+    let busy = asked.reply("device=grid").await;
+    assert_eq!(busy.fault(), (503, "BUSY".to_owned(), None));
+    assert_eq!(busy.headers[header::RETRY_AFTER], "1");
+    drop(long);
+    // Who went away makes room.
+    while asked.reply("device=grid").await.status != 200 {}
+}
+
+#[tokio::test]
+async fn who_takes_nothing_is_cut_off_and_makes_room() {
+    let options = ApiOptions {
+        telemetry_answers: 1,
+        telemetry_turn_within: Duration::from_secs(60),
+        telemetry_taken_within: Duration::from_millis(50),
+        ..Default::default()
+    };
+    let asked = Asked::park_with(options).await;
+    asked.with_seconds(100_000).await;
+    let mut long = asked.open(&format!("/api/v1/telemetry/query?{LONG}")).await;
+    long.next().await.unwrap().unwrap();
+    assert_eq!(asked.reply("device=grid").await.status, 200);
+    let parts: Vec<_> = long.collect().await;
+    assert!(parts.len() <= 2 && parts.last().unwrap().is_err(), "{} parts", parts.len());
+}
+
+#[tokio::test]
+async fn all_of_time_is_answered_as_soon_as_an_hour() {
+    let asked = Asked::with_readings().await;
+    asked.report("sub-1", 1_000, json!({ "power": 8.0 })).await;
+    for (range, step, expected) in [
+        ("from=-9223372036854775808&to=9223372036854775807", "1s", 3),
+        ("from=0&to=253402214400000", "1m", 3),
+        ("from=0&to=4102444800000", "7h", 2),
+        ("from=0&to=4102444800000", "1d", 2),
+        ("from=0&to=4102444800000", "1200mo", 2),
+        ("from=4102444800000&to=9223372036854775807", "1s", 0),
+        ("from=0&to=0", "1s", 0),
+        ("from=9223372036854775807&to=9223372036854775807", "1y", 0),
+    ] {
+        for aggregate in ["count", "twa", "delta"] {
+            let measurement = if aggregate == "delta" { "energy_import" } else { "power" };
+            let query =
+                format!("device=sub-1&measurement={measurement}&{range}&step={step}&aggregate={aggregate}");
+            let rows = asked.data(&query).await["rows"].take();
+            let expected = if aggregate == "delta" && expected > 0 { expected - 1 } else { expected };
+            assert_eq!(rows.as_array().unwrap().len(), expected, "{query}: {rows}");
+        }
+        let raw = asked.data(&format!("device=sub-1&{range}")).await;
+        assert_eq!(raw["series"].as_array().unwrap().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn what_comes_to_no_number_is_nothing() {
+    let asked = Asked::with_readings().await;
+    let base = "device=sub-2&measurement=power&step=30m";
+    let rows = async |rest: &str| asked.table(&format!("{base}&{rest}")).await.1;
+    for expression in ["mean/(mean-mean)", "(mean-mean)/(mean-mean)", "mean*1e308*1e308", "-mean/0"] {
+        let expression = expression.replace('+', "%2B");
+        assert_eq!(rows(&format!("expr={expression}")).await, json!([[0, null]]), "{expression}");
+    }
+    let reply = asked.reply(&format!("{base}&expr=mean/0&format=csv")).await;
+    assert_eq!(
+        String::from_utf8(reply.bytes.to_vec()).unwrap(),
+        format!("timestamp,expr\r\n{},\r\n", minutes(0))
+    );
+    // What has no value is none of the greatest.
+    let none = asked.data(&format!("{base}&expr=mean/0&top=3")).await;
+    assert_eq!((&none["columns"], &none["rows"]), (&json!([]), &json!([])));
+    let chart = asked.data(&format!("{base}&expr=mean/0&points=4")).await;
+    assert_eq!((&chart["series"][0]["points"], &chart["series"][0]["of"]), (&json!([]), &json!(0)));
+}
+
 impl Asked {
     async fn open(&self, path: &str) -> axum::body::BodyDataStream {
         let request = Request::builder()
@@ -486,6 +578,11 @@ async fn what_cannot_be_answered_is_refused_by_name() {
         assert_eq!(reply.fault(), expected, "{query}: {message}");
         assert!(message.contains(says), "{query}: {message}");
     }
+    let reply = asked.reply(&format!("device=grid{}", ",grid".repeat(7_000))).await;
+    assert_eq!(reply.fault(), (414, "TOO_LONG".to_owned(), None));
+    let deep = format!("{}mean{}", "(".repeat(400), ")".repeat(400));
+    let reply = asked.reply(&format!("step=1h&expr={deep}")).await;
+    assert_eq!(reply.fault(), (400, "INVALID_VALUE".to_owned(), Some("expr".to_owned())));
     let reply = asked.park.call(Method::GET, "/api/v1/telemetry/query", None, "").await;
     assert_eq!(reply.fault().0, 401);
 }
