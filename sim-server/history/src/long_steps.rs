@@ -5,7 +5,7 @@
 
 use crate::{
     aggregate::Aggregate,
-    bucket::{Bucket, Buckets, Steps},
+    bucket::{Buckets, Steps},
     core::Core,
     error::HistoryError,
     hours::{Hours, day_of, hour_of, start_of_hour},
@@ -131,7 +131,9 @@ fn parts(hours: &Hours, loose: &[Aggregate], memory: &[Reading], range: Range<Ti
         through = through.max(Some(all.last_time));
     }
     let is_asked = |hour: i64| asked.contains(&hour);
-    let known = merged.chain(&fresh).filter(|all| !is_asked(hour_of(all.first_time)));
+    // What begins before the range is asked about from there on.
+    let is_known = |all: &&Aggregate| all.first_time >= range.start && !is_asked(hour_of(all.first_time));
+    let known = merged.chain(&fresh).filter(is_known);
     let mut parts: Vec<(Timestamp, Part)> = known.map(|all| (all.first_time, Part::Known(*all))).collect();
     let mut ask: Option<Range<i64>> = None;
     for hour in asked.iter().copied().chain([i64::MAX]) {
@@ -191,6 +193,8 @@ mod tests {
         for (loose, memory, expected) in table {
             assert_eq!(parts(&hours, &loose, &memory, day.clone()), expected, "{loose:?} {memory:?}");
         }
+        let (two, through_it) = (start_of_hour(2)..start_of_hour(3), [all(90..200)]);
+        assert_eq!(parts(&Hours::default(), &through_it, &[], two.clone()), [Part::Ask(two)]);
         let until_half_past_two = day.start..Timestamp(150 * 60_000);
         let (start, end) = (start_of_hour(2), until_half_past_two.end);
         assert_eq!(
