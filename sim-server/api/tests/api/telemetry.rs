@@ -475,7 +475,10 @@ async fn who_takes_nothing_is_cut_off_and_makes_room() {
 #[tokio::test]
 async fn all_of_time_is_answered_as_soon_as_an_hour() {
     let asked = Asked::with_readings().await;
-    asked.report("sub-1", 1_000, json!({ "power": 8.0 })).await;
+    // Older than devices may send.
+    let series = SeriesKey { device: "sub-1".parse().unwrap(), measurement: "power".parse().unwrap() };
+    let reading = Reading { value: 8.0, timestamp: Timestamp(1_000), quality: Quality::Good };
+    asked.park.history.append(vec![Point { series, reading }]).await.unwrap();
     for (range, step, expected) in [
         ("from=-9223372036854775808&to=9223372036854775807", "1s", 3),
         ("from=0&to=253402214400000", "1m", 3),
@@ -511,7 +514,7 @@ async fn what_comes_to_no_number_is_nothing() {
     let reply = asked.reply(&format!("{base}&expr=mean/0&format=csv")).await;
     assert_eq!(
         String::from_utf8(reply.bytes.to_vec()).unwrap(),
-        format!("timestamp,expr\r\n{},\r\n", minutes(0))
+        format!("timestamp,sub-2/power\r\n{},\r\n", minutes(0))
     );
     // What has no value is none of the greatest.
     let none = asked.data(&format!("{base}&expr=mean/0&top=3")).await;
