@@ -1,4 +1,5 @@
-//! Readings as they were sent, series after series: some series at once, of long ones a page at a time.
+//! Readings as they were sent, series after series: some series at once, the next of them while these are written, and of long ones
+//! a page at a time.
 
 use super::{
     cleaned::read_cleaned,
@@ -12,11 +13,12 @@ use shared::{
     time::Timestamp,
 };
 use std::collections::VecDeque;
+use tokio::task::JoinSet;
 use twin::{Cleaning, PointFlag};
 
-/// Readings held at once: some megabytes.
-const READINGS_AT_ONCE: usize = 200_000;
-const SERIES_AT_ONCE: usize = 50;
+/// Readings of some series held at once, twice of which are in memory: some megabytes.
+const READINGS_AT_ONCE: usize = 100_000;
+const SERIES_AT_ONCE: usize = 25;
 /// Readings of one series read at once.
 const PAGE: usize = 32_768;
 const CLEANED_PAGE: usize = 10_000;
@@ -44,8 +46,10 @@ pub(super) struct Readings {
     pace: Pace,
     /// Not begun yet.
     waiting: Box<dyn Iterator<Item = (SeriesKey, Column)> + Send + Sync>,
-    /// Begun to be read: the first page of each.
-    read: VecDeque<(SeriesKey, Column, Page)>,
+    /// The next of them being read; none when nobody waits, or nothing has begun.
+    ahead: JoinSet<Result<VecDeque<Begun>, HistoryError>>,
+    has_begun: bool,
+    read: VecDeque<Begun>,
     /// What is being written.
     open: Option<Open>,
 }
@@ -55,6 +59,9 @@ struct Page {
     readings: Vec<Reading>,
     is_full: bool,
 }
+
+/// A series and its first page.
+type Begun = (SeriesKey, Column, Page);
 
 struct Open {
     series: SeriesKey,
@@ -82,7 +89,8 @@ impl Readings {
         pace: Pace,
     ) -> Readings {
         let waiting = Box::new(series);
-        Readings { history, from, to, points, pace, waiting, read: VecDeque::new(), open: None }
+        let (ahead, read) = (JoinSet::new(), VecDeque::new());
+        Readings { history, from, to, points, pace, waiting, ahead, has_begun: false, read, open: None }
     }
 
     /// Writes a bit; false when all is written.
@@ -109,16 +117,32 @@ impl Readings {
             self.open = Some(open);
             return Ok(true);
         }
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.read_ahead();
+        }
+        match self.ahead.join_next().await {
+            None => return Ok(false),
+            Some(Ok(read)) => self.read = read?,
+            Some(Err(e)) => return Err(HistoryError::Inconsistent(format!("reading stopped: {e}"))),
+        }
+        self.read_ahead();
+        Ok(true)
+    }
+
+    /// Begins to read the next series, if there are any. What is read is dropped with this.
+    fn read_ahead(&mut self) {
         let some: Vec<(SeriesKey, Column)> = self.waiting.by_ref().take(self.pace.series).collect();
         if some.is_empty() {
-            return Ok(false);
+            return;
         }
-        let keys: Vec<SeriesKey> = some.iter().map(|(key, _)| key.clone()).collect();
+        let (history, from, to) = (self.history.clone(), self.from, self.to);
         let limit = (self.pace.readings / some.len()).clamp(1, self.pace.page);
-        let pages = self.history.readings_many(&keys, self.from, self.to, limit).await?;
-        let pages = pages.into_iter().map(|readings| Page { is_full: readings.len() >= limit, readings });
-        self.read = some.into_iter().zip(pages).map(|((key, column), page)| (key, column, page)).collect();
-        Ok(true)
+        self.ahead.spawn(async move {
+            let keys: Vec<SeriesKey> = some.iter().map(|(key, _)| key.clone()).collect();
+            let pages = history.readings_many(&keys, from, to, limit).await?;
+            let pages = pages.into_iter().map(|readings| Page { is_full: readings.len() >= limit, readings });
+            Ok(some.into_iter().zip(pages).map(|((key, column), page)| (key, column, page)).collect())
+        });
     }
 }
 
