@@ -241,7 +241,7 @@ impl TelemetryQuery {
             ("top", self.top.is_some()),
             ("by", self.by.is_some()),
         ];
-        for (field, _) in needs_steps.into_iter().filter(|(_, given)| *given) {
+        if let Some((field, _)) = needs_steps.into_iter().find(|(_, given)| *given) {
             return Err(invalid(field, format!("{field} says what to make of steps; give a step too")));
         }
         if let Some((name, _)) = named.first() {
