@@ -17,7 +17,9 @@ pub mod unit_conversion;
 pub mod units;
 pub mod url;
 
+pub mod group;
 pub mod scene;
+pub mod selector;
 pub mod series;
 pub mod sun;
 pub mod tariff;
@@ -25,6 +27,7 @@ pub mod thing_model;
 
 pub mod alarm;
 pub mod command;
+pub mod downsample;
 pub mod energy;
 pub mod plan;
 pub mod quality;
