@@ -1,6 +1,5 @@
 //! From a payload to the twin's verdict, the same for every protocol.
 
-use crate::clock;
 use serde::{Deserialize, Serialize};
 use shared::{
     command::CommandAck,
@@ -91,7 +90,7 @@ async fn hand_over_once(
     channel: Channel,
     payload: &[u8],
 ) -> Result<Vec<Result<(), Refusal>>, Refusal> {
-    let now = clock::now();
+    let now = twin.now();
     match channel {
         Channel::Data => {
             let items = twin.ingest(sender, payload, now).await?;

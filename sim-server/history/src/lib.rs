@@ -60,7 +60,7 @@ pub use record::{InvalidReading, PointBatch};
 pub use series::{Point, SeriesId, SeriesKey};
 pub use stats::HistoryStats;
 pub use verify::{BlockFault, VerifyReport};
-pub use wal::{Damage, Disk, DiskFile, OpenReport, StdDisk, TornTail};
+pub use wal::{Damage, Disk, DiskFile, FaultDisk, OpenReport, StdDisk, TornTail, Unsynced};
 
 use crate::core::Core;
 use parking_lot::Mutex;
@@ -68,9 +68,10 @@ use shared::{telemetry::Reading, time::Timestamp};
 use std::{
     path::Path,
     sync::{Arc, atomic::Ordering},
-    thread,
 };
 use tokio::{sync::oneshot, task::JoinHandle};
+use work::Work;
+use writer::WriterTask;
 
 /// An open store. Clones are handles to the same one; the last one dropped closes it, as [`History::close`] does, without
 /// waiting.
@@ -79,7 +80,7 @@ pub struct History(Arc<Inner>);
 
 struct Inner {
     core: Arc<Core>,
-    writer: Mutex<Option<thread::JoinHandle<()>>>,
+    writer: Mutex<Option<WriterTask>>,
     sealer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -92,7 +93,16 @@ impl History {
 
     /// Opens a store whose log lies on the given disk instead of in the folder.
     pub async fn open_on(options: HistoryOptions, disk: Arc<dyn Disk>) -> Result<History, HistoryError> {
-        open::open_on(options, disk, None).await
+        open::open_on(options, disk, None, Work::on_threads()).await
+    }
+
+    /// The same with somebody else to say when the log, the database and what takes long have their turn.
+    pub async fn open_with(
+        options: HistoryOptions,
+        disk: Arc<dyn Disk>,
+        work: Work,
+    ) -> Result<History, HistoryError> {
+        open::open_on(options, disk, None, work).await
     }
 
     /// The number of a series in this store, for [`PointBatch`].
@@ -220,10 +230,7 @@ impl History {
         }
         let writer = inner.writer.lock().take();
         if let Some(writer) = writer {
-            let joined = tokio::task::spawn_blocking(move || writer.join()).await;
-            if !matches!(joined, Ok(Ok(()))) {
-                return Err(HistoryError::Inconsistent("the log's writer had stopped".to_owned()));
-            }
+            writer.ended().await?;
         }
         inner.core.store.close().await;
         inner.core.lock.lock().take();

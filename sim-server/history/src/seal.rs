@@ -88,7 +88,7 @@ impl Sealer {
         }
         if self.batch.is_none() {
             let (picked, first_id) = (self.picked.clone(), self.last_block_id + 1);
-            let built = tokio::task::spawn_blocking(move || build(&picked, first_id)).await;
+            let built = core.work.blocking(move || build(&picked, first_id)).await;
             let mut batch = built
                 .map_err(|e| HistoryError::Inconsistent(format!("sealing stopped: {e}")))?
                 .map_err(HistoryError::Inconsistent)?;

@@ -48,7 +48,7 @@ pub struct TwinOptions {
     pub set_points_since_ms: i64,
     /// Changes a slow listener may fall behind before it misses some.
     pub changes_kept: usize,
-    /// Read by [`Twin::run`] and by views of age, nowhere else.
+    /// Read by [`Twin::run`], by views of age and by gateways ([`Twin::now`]), nowhere else.
     pub clock: fn() -> Timestamp,
 }
 
@@ -148,6 +148,11 @@ impl Twin {
         inner.restore_devices(stored);
         inner.restore_shadows(newest, now);
         Ok(Twin { inner: Arc::new(inner) })
+    }
+
+    /// The time by the twin's clock, which whoever hands something in goes by as well.
+    pub fn now(&self) -> Timestamp {
+        (self.inner.options.clock)()
     }
 
     pub fn scene(&self) -> &Arc<Scene> {

@@ -4,7 +4,7 @@ use super::{
     answer::{ErrorBody, Problem, Success, success},
     identify, read_body,
 };
-use crate::{clock, ingest};
+use crate::ingest;
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, StatusCode},
@@ -107,7 +107,7 @@ async fn take_data(twin: &Twin, headers: &HeaderMap, request: Request) -> Result
     let body = read_body(request).await?;
     let device = identify::authenticate(twin, &identify::named_device(headers, &body)?, &secret)?;
     let items =
-        twin.ingest(&Sender::Device(device), &body, clock::now()).await.map_err(Problem::of_payload)?;
+        twin.ingest(&Sender::Device(device), &body, twin.now()).await.map_err(Problem::of_payload)?;
     answer_batch(items.into_iter().map(|item| item.result.map(|_| ())).collect())
 }
 
@@ -139,7 +139,7 @@ async fn take_events(twin: &Twin, headers: &HeaderMap, request: Request) -> Resu
     let body = read_body(request).await?;
     let device = identify::authenticate(twin, &identify::named_device(headers, &body)?, &secret)?;
     let items =
-        twin.ingest_event(&Sender::Device(device), &body, clock::now()).await.map_err(Problem::of_payload)?;
+        twin.ingest_event(&Sender::Device(device), &body, twin.now()).await.map_err(Problem::of_payload)?;
     answer_batch(items)
 }
 
