@@ -4,7 +4,7 @@
 
 use crate::{
     life::Life,
-    trace::note,
+    trace::{Trace, note},
 };
 use bytes::Bytes;
 use gateway::Line;
@@ -97,10 +97,19 @@ impl Pipe {
 
 impl Network {
     /// `door` is where the server is told of connections.
-    pub(crate) fn new(life: Arc<Life>, door: mpsc::Sender<Box<dyn Line>>, devices: usize, rng: ChaCha8Rng) -> Arc<Network> {
+    pub(crate) fn new(
+        life: Arc<Life>,
+        door: mpsc::Sender<Box<dyn Line>>,
+        devices: usize,
+        rng: ChaCha8Rng,
+    ) -> Arc<Network> {
         let partitioned_until = vec![Instant::now(); devices];
         let state = State { rng, connections: Vec::new(), partitioned_until, slowness: 1 };
         Arc::new(Network { life, door, state: Mutex::new(state) })
+    }
+
+    pub(crate) fn trace(&self) -> &Trace {
+        &self.life.trace
     }
 
     pub(crate) async fn connect(self: &Arc<Self>, device: usize) -> io::Result<End> {
@@ -116,11 +125,20 @@ impl Network {
         tokio::time::sleep(latency).await;
         let number = {
             let mut state = self.state.lock();
-            state.connections.push(Connection { device, pipes: [Pipe::new(), Pipe::new()], is_over: [false; 2] });
+            state.connections.push(Connection {
+                device,
+                pipes: [Pipe::new(), Pipe::new()],
+                is_over: [false; 2],
+            });
             state.connections.len() - 1
         };
         note!(self.life.trace, "device {device} connects: {number}");
-        let end = |side| End { network: self.clone(), number, side, sleep: Box::pin(tokio::time::sleep(Duration::ZERO)) };
+        let end = |side| End {
+            network: self.clone(),
+            number,
+            side,
+            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
+        };
         let refused = |_| io::Error::from(io::ErrorKind::ConnectionRefused);
         self.door.send(Box::new(end(Side::Server))).await.map_err(refused)?;
         Ok(end(Side::Device))
@@ -134,7 +152,10 @@ impl Network {
         for connection in state.connections.iter_mut().filter(|c| c.device == device) {
             for pipe in &mut connection.pipes {
                 let now = Instant::now();
-                pipe.chunks.iter_mut().filter(|(due, _)| *due > now).for_each(|(due, _)| *due = (*due).max(until));
+                pipe.chunks
+                    .iter_mut()
+                    .filter(|(due, _)| *due > now)
+                    .for_each(|(due, _)| *due = (*due).max(until));
                 pipe.last_due = pipe.last_due.max(until);
             }
         }
@@ -188,10 +209,6 @@ pub(crate) struct End {
 }
 
 impl End {
-    pub(crate) fn number(&self) -> usize {
-        self.number
-    }
-
     /// A dead process reads and writes nothing.
     fn is_dead(&self) -> bool {
         self.side == Side::Server && self.network.life.is_dead()
@@ -199,7 +216,11 @@ impl End {
 }
 
 impl AsyncRead for End {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.is_dead() {
             return Poll::Pending;
         }
@@ -223,7 +244,13 @@ impl AsyncRead for End {
                     // What a device proves itself with is drawn by the system; its length is not.
                     let says_who = self.side == Side::Server && taken.first() == Some(&0x10);
                     let sum = if says_who { 0 } else { crc32c::crc32c(&taken) };
-                    note!(network.life.trace, "{} {:?} {device} reads {} {sum:08x}", self.number, self.side, taken.len());
+                    note!(
+                        network.life.trace,
+                        "{} {:?} {device} reads {} {sum:08x}",
+                        self.number,
+                        self.side,
+                        taken.len()
+                    );
                     if let Some(writer) = pipe.writer.take() {
                         writer.wake();
                     }
@@ -306,7 +333,8 @@ impl Drop for End {
         let mut state = self.network.state.lock();
         let connection = &mut state.connections[self.number];
         let [to_device, to_server] = &mut connection.pipes;
-        let (out, back) = if self.side == Side::Device { (to_server, to_device) } else { (to_device, to_server) };
+        let (out, back) =
+            if self.side == Side::Device { (to_server, to_device) } else { (to_device, to_server) };
         out.has_ended = true;
         back.leads_nowhere = true;
         back.chunks.clear();

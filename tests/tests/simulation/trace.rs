@@ -21,7 +21,8 @@ impl Trace {
     pub(crate) fn note(&self, what: std::fmt::Arguments<'_>) {
         let line = format!("{} {what}", clock::now().0 - clock::START_MS);
         let mut state = self.0.lock();
-        state.hash = state.hash.rotate_left(5).wrapping_mul(0x0100_0000_01b3) ^ u64::from(crc32c::crc32c(line.as_bytes()));
+        state.hash = state.hash.rotate_left(5).wrapping_mul(0x0100_0000_01b3)
+            ^ u64::from(crc32c::crc32c(line.as_bytes()));
         state.events += 1;
         if state.last.len() == KEPT {
             state.last.pop_front();

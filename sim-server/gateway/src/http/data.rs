@@ -106,8 +106,7 @@ async fn take_data(twin: &Twin, headers: &HeaderMap, request: Request) -> Result
     let secret = identify::secret(headers)?;
     let body = read_body(request).await?;
     let device = identify::authenticate(twin, &identify::named_device(headers, &body)?, &secret)?;
-    let items =
-        twin.ingest(&Sender::Device(device), &body, twin.now()).await.map_err(Problem::of_payload)?;
+    let items = twin.ingest(&Sender::Device(device), &body, twin.now()).await.map_err(Problem::of_payload)?;
     answer_batch(items.into_iter().map(|item| item.result.map(|_| ())).collect())
 }
 

@@ -71,11 +71,7 @@ struct Known {
 }
 
 /// Serves one connection to its end, under TLS where there is an acceptor.
-pub(super) async fn serve(
-    accepted: Accepted,
-    endpoint: Arc<Endpoint>,
-    entry: Entry,
-) {
+pub(super) async fn serve(accepted: Accepted, endpoint: Arc<Endpoint>, entry: Entry) {
     let count = |why: CloseReason| {
         metrics::counter!("park_mqtt_closed_total", "reason" => why.as_str()).increment(1);
     };

@@ -5,9 +5,7 @@
 //! CONNACK or SUBACK of a session that lasts) waits for that write.
 
 use super::session::{Kept, LateReport, Opening};
-use crate::{
-    ingest::{self, Channel},
-};
+use crate::ingest::{self, Channel};
 use parking_lot::Mutex;
 use records::{MqttSession, Records, RecordsError};
 use shared::{id::DeviceId, time::Timestamp};

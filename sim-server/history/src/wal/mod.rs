@@ -21,8 +21,8 @@ mod recover;
 mod segment;
 
 pub use disk::{Disk, DiskFile, StdDisk};
-pub use fault_disk::{FaultDisk, Unsynced};
 pub(crate) use disk::{create_folder, sync_folder};
+pub use fault_disk::{FaultDisk, Unsynced};
 pub(crate) use log::{Segment, Wal, WalError};
 pub use recover::{Damage, OpenReport, TornTail};
 
