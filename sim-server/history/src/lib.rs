@@ -124,17 +124,30 @@ impl History {
 
     /// Stores points; returns when they are synced to disk. Building the batch allocates nothing for each point.
     pub async fn append_batch(&self, batch: PointBatch) -> Result<(), AppendError> {
+        self.enqueue(batch)?.await
+    }
+
+    /// Stores points after all that was enqueued before; what it gives resolves when they are synced to disk. They are stored
+    /// whether or not it is waited for. An error at once: nothing of them is kept.
+    pub fn enqueue(
+        &self,
+        batch: PointBatch,
+    ) -> Result<impl Future<Output = Result<(), AppendError>> + Send + use<>, AppendError> {
         let core = &self.0.core;
-        let Some(largest) = batch.largest_series() else { return Ok(()) };
+        let (answer, done) = oneshot::channel();
+        let synced = async move { done.await.unwrap_or(Err(AppendError::Closed)) };
+        let Some(largest) = batch.largest_series() else {
+            let _ = answer.send(Ok(()));
+            return Ok(synced);
+        };
         if largest.index() >= core.registry.len() {
             return Err(AppendError::Failed { reason: format!("series {} is not of this store", largest.0) });
         }
         if core.heads.read().bytes() > core.options.memory_bytes {
             return Err(AppendError::Busy);
         }
-        let (answer, done) = oneshot::channel();
         core.queue.append(batch, answer, core.options.queue_points)?;
-        done.await.unwrap_or(Err(AppendError::Closed))
+        Ok(synced)
     }
 
     /// A series' readings in `[from, to)`, oldest first, at most `limit`.

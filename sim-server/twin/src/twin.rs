@@ -267,12 +267,22 @@ impl Inner {
 /// Runs to the end even when whoever waits for it goes away: a connection that drops must not leave a durable change
 /// unapplied.
 pub(crate) async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
-    match tokio::spawn(work).await {
-        Ok(done) => done,
-        Err(e) => match e.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is shutting down, and with it whoever waits.
-            Err(_) => std::future::pending().await,
-        },
+    begun(work).await
+}
+
+/// The same, begun before it is waited for.
+pub(crate) fn begun<T: Send + 'static, W: Future<Output = T> + Send + 'static>(
+    work: W,
+) -> impl Future<Output = T> + Send + use<T, W> {
+    let task = tokio::spawn(work);
+    async move {
+        match task.await {
+            Ok(done) => done,
+            Err(e) => match e.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is shutting down, and with it whoever waits.
+                Err(_) => std::future::pending().await,
+            },
+        }
     }
 }

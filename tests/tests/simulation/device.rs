@@ -6,6 +6,7 @@ use crate::{
     network::{End, Network},
     oracle::{Oracle, WritingId, values, version_of},
     packets::{self, Packet, Version},
+    trace::note,
 };
 use bytes::BytesMut;
 use parking_lot::Mutex;
@@ -259,7 +260,9 @@ pub(crate) async fn run(device: Arc<Mutex<Device>>, network: Arc<Network>) {
         tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         if let Ok(end) = network.connect(index).await {
             // However it ended, the device connects again.
-            let _ended = converse(&device, end).await;
+            if let Err(error) = converse(&device, end).await {
+                note!(network.trace(), "device {index} starts over: {error}");
+            }
         }
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! | variable | what it does |
 //! | --- | --- |
-//! | `PARK_TEST_SEED=7` | runs this one seed, exactly as before |
+//! | `PARK_TEST_SEED=7` | runs this one seed, exactly as before, and shows all events when it fails |
+//! | `PARK_TEST_SEEDS=5000..6000` | these seeds |
 //! | `PARK_TEST_LONG=yes` | thousands of seeds |
 
 mod clock;
@@ -38,7 +39,7 @@ fn run_all(seeds: &[u64]) -> (Vec<Outcome>, Vec<String>) {
         while let Some(seed) =
             usize::try_from(next.fetch_add(1, Ordering::Relaxed)).ok().and_then(|at| seeds.get(at))
         {
-            match run(*seed) {
+            match run(*seed, seeds.len() == 1) {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(error) => failures.push(format!("{error:#}\nPARK_TEST_SEED={seed} replays it")),
             }
@@ -65,9 +66,14 @@ fn run_all(seeds: &[u64]) -> (Vec<Outcome>, Vec<String>) {
 fn whatever_goes_wrong_what_was_acknowledged_holds() {
     let one =
         std::env::var("PARK_TEST_SEED").ok().map(|seed| seed.parse().expect("PARK_TEST_SEED is a number"));
+    let range = std::env::var("PARK_TEST_SEEDS").ok().map(|range| {
+        let (from, to) = range.split_once("..").expect("PARK_TEST_SEEDS is FROM..TO");
+        from.parse::<u64>().expect("a number")..to.parse().expect("a number")
+    });
     let is_long = std::env::var("PARK_TEST_LONG").is_ok_and(|long| long == "yes");
     let seeds: Vec<u64> = match one {
         Some(seed) => vec![seed],
+        None if range.is_some() => range.unwrap_or_default().collect(),
         None => (0..if is_long { SEEDS_LONG } else { SEEDS }).collect(),
     };
     let (outcomes, failures) = run_all(&seeds);
@@ -93,7 +99,7 @@ fn whatever_goes_wrong_what_was_acknowledged_holds() {
 #[test]
 fn a_seed_runs_the_same_again() {
     for seed in [3, 17, 1_000_001] {
-        let (first, again) = (run(seed).expect("it holds"), run(seed).expect("it holds again"));
+        let (first, again) = (run(seed, false).expect("it holds"), run(seed, false).expect("it holds again"));
         assert_eq!(first, again, "seed {seed}");
         assert!(first.readings > 0 && first.trace.1 > 1_000, "{first:?}");
     }

@@ -13,7 +13,7 @@ use crate::{
 };
 use anyhow::{Context, bail, ensure};
 use gateway::{MqttListeners, MqttOptions};
-use history::{FaultDisk, History, HistoryOptions, SeriesKey, Unsynced};
+use history::{Damage, FaultDisk, History, HistoryOptions, SeriesKey, Unsynced};
 use parking_lot::Mutex;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -46,6 +46,8 @@ struct Story {
     scene: Arc<Scene>,
     disk: FaultDisk,
     disk_lies: bool,
+    /// Just before this life.
+    lost_power: bool,
     queue_points: usize,
     memory_bytes: usize,
     at_ms: i64,
@@ -76,8 +78,8 @@ struct Server {
 }
 
 /// Runs a seed. An error says what must not have happened, and the last events.
-pub(crate) fn run(seed: u64) -> anyhow::Result<Outcome> {
-    let trace = Arc::new(Trace::default());
+pub(crate) fn run(seed: u64, with_all_events: bool) -> anyhow::Result<Outcome> {
+    let trace = Arc::new(Trace::new(with_all_events));
     let mut story = Story::new(seed, trace.clone())?;
     let outcome = story.tell();
     outcome.with_context(|| format!("seed {seed}, after these events:\n{}", trace.tail()))
@@ -107,6 +109,7 @@ impl Story {
             scene: Arc::new(park::scene()?),
             disk: FaultDisk::default(),
             disk_lies,
+            lost_power: false,
             queue_points: if rng.random_range(0..3) == 0 { 8 } else { 500_000 },
             memory_bytes: if rng.random_range(0..3) == 0 { 30_000 } else { 64 << 20 },
             at_ms: START_MS,
@@ -178,6 +181,7 @@ impl Story {
         if let Some(violation) = self.oracle.lock().violation() {
             bail!(violation);
         }
+        self.lost_power = matches!(end, End::PowerLoss(_));
         if let End::PowerLoss(seed) = end {
             self.disk = self.disk.after_power_loss(Unsynced::Drawn(seed));
         }
@@ -240,7 +244,12 @@ impl Story {
         let history = History::open_with(options, Arc::new(self.disk.clone()), work).await?;
         let report = history.stats().await.open_report;
         note!(self.trace, "opened: {} damages, torn {:?}", report.damage.len(), report.torn_tail);
-        ensure!(self.disk_lies || report.damage.is_empty(), "an honest disk is damaged: {:?}", report.damage);
+        // Of what was written last and never synced some sectors may be there and others not: that is damage by the look of it, and
+        // costs nothing that was acknowledged. Anywhere else there is none.
+        let last = self.disk.names().pop();
+        let is_elsewhere = |damage: &Damage| !self.lost_power || Some(&damage.file) != last.as_ref();
+        let elsewhere = report.damage.iter().find(|damage| is_elsewhere(damage));
+        ensure!(self.disk_lies || elsewhere.is_none(), "an honest disk is damaged: {elsewhere:?}");
         let options = TwinOptions { clock: clock::now, ..TwinOptions::default() };
         let twin =
             Twin::open(self.scene.clone(), history.clone(), records.clone(), options, clock::now()).await?;
@@ -320,7 +329,8 @@ impl Story {
         }
         if all_over {
             let counted = server.history.stats().await.points;
-            ensure!(counted == stored, "{counted} readings are stored, {stored} of them different");
+            // A reading written again counts again until its hour is merged.
+            ensure!(counted >= stored, "{counted} readings are counted, {stored} are stored");
         }
         Oracle::check_commands(&self.oracle, &server.records, all_over).await
     }

@@ -9,8 +9,8 @@
 //! | `history_blocks`, `history_months`, `history_hours` | `history-YYYY-MM.db`, one a month (UTC) | tables |
 //! | a batch is atomic | a month at a time, names before, states after | as a whole |
 //!
-//! With SQLite a crash between a month's commit and the states' commit leaves blocks the states do not know. Opening reads
-//! those (their numbers are above the committed mark), so nothing is replayed twice.
+//! With SQLite a crash between two commits of a batch leaves blocks the states do not know. Opening reads those (their numbers are above the
+//! committed mark); the ones of the series' last month say how far it is sealed, so nothing is lost, and little is read from the log twice.
 
 mod postgres;
 mod sql;
