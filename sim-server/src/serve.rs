@@ -198,7 +198,7 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     });
     spawn(&mut tasks, {
         let (stop, twin, records) = (shutdown.clone(), twin.clone(), records.clone());
-        let listeners = gateway::MqttListeners { plain: mqtt, secured: mqtts };
+        let listeners = gateway::MqttListeners::Sockets { plain: mqtt, secured: mqtts };
         let options = gateway::MqttOptions::default();
         async move { Ok(gateway::serve_mqtt(listeners, twin, records, options, stop).await?) }
     });

@@ -1,4 +1,4 @@
-//! The one place of this crate that reads the wall clock.
+//! The wall clock of whoever has no twin to ask: what a relay notes.
 
 use shared::time::Timestamp;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,12 +1,12 @@
 //! From a payload to the twin's verdict, the same for every protocol.
 
-use crate::clock;
 use serde::{Deserialize, Serialize};
 use shared::{
     command::CommandAck,
     telemetry::{Refusal, RefusalCode},
 };
 use std::time::Duration;
+use tokio::time::Instant;
 use twin::{Sender, Twin};
 
 /// What a payload is about.
@@ -53,14 +53,36 @@ const BUSY_FIRST_PAUSE: Duration = Duration::from_millis(10);
 const BUSY_LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Hands a payload to the twin and waits until what it holds is durable or refused.
+///
+/// A device's data are written in the order they are handed over: while one waits for a busy store, those behind it wait as well, or a
+/// correction could be overtaken by what it corrects.
 pub(crate) async fn hand_over(twin: &Twin, sender: &Sender, channel: Channel, payload: &[u8]) -> Verdict {
-    let mut patience = Patience::default();
-    loop {
-        let verdict = judge(hand_over_once(twin, sender, channel, payload).await);
-        match patience.pause_after(&verdict) {
-            Some(pause) => tokio::time::sleep(pause).await,
-            None => return verdict,
+    let entry = sender.own().and_then(|device| twin.registry().get(device.as_str()));
+    match channel {
+        Channel::Data => {
+            let since = Instant::now();
+            let turn = match &entry {
+                Some(entry) => Some(entry.turn.lock().await),
+                None => None,
+            };
+            // Whoever waited behind others has waited for the store.
+            let mut patience = Patience { waited: since.elapsed(), ..Patience::default() };
+            let begun = loop {
+                let refusal = match twin.begin_ingest(sender, payload, twin.now()) {
+                    Ok(begun) => break begun,
+                    Err(refusal) => refusal,
+                };
+                match patience.pause(refusal.code) {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => return judge(Err(refusal)),
+                }
+            };
+            drop(turn);
+            let results = begun.await;
+            judge(results.map(|items| items.into_iter().map(|item| item.result.map(|_| ())).collect()))
         }
+        Channel::Event => judge(twin.ingest_event(sender, payload, twin.now()).await),
+        Channel::Ack => judge(acknowledge(twin, sender, payload).await),
     }
 }
 
@@ -72,15 +94,7 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// How long to wait before asking again; `None` when the verdict stands.
-    fn pause_after(&mut self, verdict: &Verdict) -> Option<Duration> {
-        match verdict {
-            Verdict::NotStored(refusal) => self.pause(refusal.code),
-            Verdict::Kept { .. } | Verdict::Refused { .. } => None,
-        }
-    }
-
-    /// The same for a store's refusal alone.
+    /// How long to wait before asking again; `None` when the refusal stands.
     pub(crate) fn pause(&mut self, code: RefusalCode) -> Option<Duration> {
         if code != RefusalCode::Busy || self.waited >= BUSY_PATIENCE {
             return None;
@@ -91,25 +105,13 @@ impl Patience {
     }
 }
 
-/// One result per item, or the refusal of the whole payload.
-async fn hand_over_once(
+async fn acknowledge(
     twin: &Twin,
     sender: &Sender,
-    channel: Channel,
     payload: &[u8],
 ) -> Result<Vec<Result<(), Refusal>>, Refusal> {
-    let now = clock::now();
-    match channel {
-        Channel::Data => {
-            let items = twin.ingest(sender, payload, now).await?;
-            Ok(items.into_iter().map(|item| item.result.map(|_| ())).collect())
-        }
-        Channel::Event => twin.ingest_event(sender, payload, now).await,
-        Channel::Ack => {
-            let ack = parse_ack(payload).inspect_err(count)?;
-            Ok(vec![twin.acknowledge(sender, ack, now).await.map(|_| ())])
-        }
-    }
+    let ack = parse_ack(payload).inspect_err(count)?;
+    Ok(vec![twin.acknowledge(sender, ack, twin.now()).await.map(|_| ())])
 }
 
 /// As the twin counts what it refuses itself.
@@ -188,18 +190,13 @@ mod tests {
 
     #[test]
     fn a_busy_store_is_asked_again_for_a_while_and_a_failing_one_is_not() {
-        let busy = Verdict::NotStored(refusal(RefusalCode::Busy));
         let mut patience = Patience::default();
-        let pauses: Vec<Duration> = std::iter::from_fn(|| patience.pause_after(&busy)).collect();
+        let pauses: Vec<Duration> = std::iter::from_fn(|| patience.pause_after(RefusalCode::Busy)).collect();
         assert_eq!(pauses[..3], [10, 20, 40].map(Duration::from_millis));
         assert_eq!(pauses.last(), Some(&BUSY_LONGEST_PAUSE));
         let all: Duration = pauses.iter().sum();
         assert!((BUSY_PATIENCE..BUSY_PATIENCE + BUSY_LONGEST_PAUSE).contains(&all), "{all:?}");
-        for verdict in
-            [Verdict::NotStored(refusal(RefusalCode::StorageFailed)), Verdict::Kept { faults: vec![] }]
-        {
-            assert_eq!(Patience::default().pause_after(&verdict), None);
-        }
+        assert_eq!(Patience::default().pause_after(RefusalCode::StorageFailed), None);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub mod upstream;
 
 pub use http::{Inlets, PersonRefusal, Writers, device_router, openapi};
 pub use ingest::Channel;
-pub use mqtt::{MqttListeners, MqttOptions, MqttTls, MqttTlsFiles, serve_mqtt};
+pub use mqtt::{Line, MqttListeners, MqttOptions, MqttTls, MqttTlsFiles, serve_mqtt};
 pub use upstream::{IntakeOptions, UpstreamOptions, run_relay, run_server, run_upstream};
 
 /// Why a gateway could not start or go on.

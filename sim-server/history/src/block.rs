@@ -43,7 +43,7 @@ pub(crate) struct Summary {
 pub(crate) struct Block {
     pub series: SeriesId,
     pub summary: Summary,
-    /// The log sequence number up to which the series was sealed with it.
+    /// The log sequence number up to which the series is sealed once this block is there.
     pub sequence: u64,
     /// Merged for good: it holds all that was known of the hours it covers, and covers whole hours unless one hour is too
     /// much for a block. Loose blocks wait to be merged.

@@ -20,6 +20,7 @@ use std::{
     },
 };
 use tokio::sync::{MutexGuard, Notify};
+use work::Work;
 
 pub(crate) struct Core {
     pub options: HistoryOptions,
@@ -27,6 +28,8 @@ pub(crate) struct Core {
     pub registry: Registry,
     pub heads: RwLock<Heads>,
     pub queue: Queue,
+    /// Who does what takes a thread.
+    pub work: Work,
     pub store: Store,
     /// What waits to be merged. Changed by who holds `sealer`, after the store.
     pub loose: RwLock<LooseBlocks>,

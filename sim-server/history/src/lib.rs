@@ -62,7 +62,7 @@ pub use record::{InvalidReading, PointBatch};
 pub use series::{Point, SeriesId, SeriesKey};
 pub use stats::HistoryStats;
 pub use verify::{BlockFault, VerifyReport};
-pub use wal::{Damage, Disk, DiskFile, OpenReport, StdDisk, TornTail};
+pub use wal::{Damage, Disk, DiskFile, FaultDisk, OpenReport, StdDisk, TornTail, Unsynced};
 
 use crate::core::Core;
 use parking_lot::Mutex;
@@ -70,9 +70,10 @@ use shared::{telemetry::Reading, time::Timestamp};
 use std::{
     path::Path,
     sync::{Arc, atomic::Ordering},
-    thread,
 };
 use tokio::{sync::oneshot, task::JoinHandle};
+use work::Work;
+use writer::WriterTask;
 
 /// An open store. Clones are handles to the same one; the last one dropped closes it, as [`History::close`] does, without
 /// waiting.
@@ -81,7 +82,7 @@ pub struct History(Arc<Inner>);
 
 struct Inner {
     core: Arc<Core>,
-    writer: Mutex<Option<thread::JoinHandle<()>>>,
+    writer: Mutex<Option<WriterTask>>,
     sealer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -94,7 +95,16 @@ impl History {
 
     /// Opens a store whose log lies on the given disk instead of in the folder.
     pub async fn open_on(options: HistoryOptions, disk: Arc<dyn Disk>) -> Result<History, HistoryError> {
-        open::open_on(options, disk, None).await
+        open::open_on(options, disk, None, Work::on_threads()).await
+    }
+
+    /// The same with somebody else to say when the log, the database and what takes long have their turn.
+    pub async fn open_with(
+        options: HistoryOptions,
+        disk: Arc<dyn Disk>,
+        work: Work,
+    ) -> Result<History, HistoryError> {
+        open::open_on(options, disk, None, work).await
     }
 
     /// The number of a series in this store, for [`PointBatch`].
@@ -116,17 +126,30 @@ impl History {
 
     /// Stores points; returns when they are synced to disk. Building the batch allocates nothing for each point.
     pub async fn append_batch(&self, batch: PointBatch) -> Result<(), AppendError> {
+        self.enqueue(batch)?.await
+    }
+
+    /// Stores points after all that was enqueued before; what it gives resolves when they are synced to disk. They are stored
+    /// whether or not it is waited for. An error at once: nothing of them is kept.
+    pub fn enqueue(
+        &self,
+        batch: PointBatch,
+    ) -> Result<impl Future<Output = Result<(), AppendError>> + Send + use<>, AppendError> {
         let core = &self.0.core;
-        let Some(largest) = batch.largest_series() else { return Ok(()) };
+        let (answer, done) = oneshot::channel();
+        let synced = async move { done.await.unwrap_or(Err(AppendError::Closed)) };
+        let Some(largest) = batch.largest_series() else {
+            let _ = answer.send(Ok(()));
+            return Ok(synced);
+        };
         if largest.index() >= core.registry.len() {
             return Err(AppendError::Failed { reason: format!("series {} is not of this store", largest.0) });
         }
         if core.heads.read().bytes() > core.options.memory_bytes {
             return Err(AppendError::Busy);
         }
-        let (answer, done) = oneshot::channel();
         core.queue.append(batch, answer, core.options.queue_points)?;
-        done.await.unwrap_or(Err(AppendError::Closed))
+        Ok(synced)
     }
 
     /// A series' readings in `[from, to)`, oldest first, at most `limit`.
@@ -222,10 +245,7 @@ impl History {
         }
         let writer = inner.writer.lock().take();
         if let Some(writer) = writer {
-            let joined = tokio::task::spawn_blocking(move || writer.join()).await;
-            if !matches!(joined, Ok(Ok(()))) {
-                return Err(HistoryError::Inconsistent("the log's writer had stopped".to_owned()));
-            }
+            writer.ended().await?;
         }
         inner.core.store.close().await;
         inner.core.lock.lock().take();

@@ -24,6 +24,7 @@ use std::{
     path::Path,
 };
 use tokio::sync::oneshot;
+use work::Work;
 
 const BLOCKS_AT_ONCE: i64 = 2_000;
 
@@ -118,7 +119,7 @@ pub(crate) async fn backup(core: &Core, into: &Path) -> Result<(), HistoryError>
             copy_log(core, into).await?;
             let mut snapshot = store.snapshot().await?;
             drop(settled);
-            let target = SqliteStore::open(into).await?;
+            let target = SqliteStore::open(into, core.work.clone()).await?;
             let names = std::mem::take(&mut snapshot.stored.names);
             target.commit(&Batch { names, ..Batch::default() }).await?;
             let mut after = 0;
@@ -150,7 +151,7 @@ async fn copy_log(core: &Core, into: &Path) -> Result<(), HistoryError> {
     core.queue.push(Job::Rotate { answer })?;
     let segments = segments.await.map_err(|_| AppendError::Closed)??;
     let (disk, folder) = (core.disk.clone(), into.join(LOG_FOLDER));
-    let copy = tokio::task::spawn_blocking(move || {
+    let copy = core.work.blocking(move || {
         create_folder(&folder).map_err(io_at("creating", &folder))?;
         for segment in segments.into_iter().filter(|s| s.last_sequence > 0) {
             let name = segment.file_name();
@@ -176,7 +177,7 @@ pub(crate) async fn restore(options: &HistoryOptions, from: &Path) -> Result<(),
         return Err(HistoryError::BadRequest(format!("{} holds no telemetry backup", from.display())));
     }
     if options.database_url.is_some() {
-        let target = open_store(options).await?;
+        let target = open_store(options, Work::on_threads()).await?;
         let done = into_database(&target, from).await;
         target.close().await;
         done?;
@@ -193,7 +194,7 @@ async fn into_database(target: &Store, from: &Path) -> Result<(), HistoryError> 
     if !there.names.is_empty() || !target.months().is_empty() {
         return Err(HistoryError::BadRequest("the telemetry database already holds telemetry".to_owned()));
     }
-    let source = Store::Sqlite(SqliteStore::open(from).await?);
+    let source = Store::Sqlite(SqliteStore::open(from, Work::on_threads()).await?);
     let stored = source.load().await?;
     target.commit(&Batch { names: stored.names, ..Batch::default() }).await?;
     for month in source.months().into_keys() {

@@ -184,7 +184,9 @@ async fn merge_series(
     }
     hours_of(core, month, &mut work).await?;
     let first_id = *last_block_id + 1;
-    let built = tokio::task::spawn_blocking(move || build(&mut work, first_id, plan))
+    let built = core
+        .work
+        .blocking(move || build(&mut work, first_id, plan))
         .await
         .map_err(|e| HistoryError::Inconsistent(format!("merging stopped: {e}")))??;
     let Some(Built { replacement, spans, last_id }) = built else {

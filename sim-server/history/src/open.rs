@@ -12,7 +12,7 @@ use crate::{
     series::Registry,
     store::{Batch, PostgresStore, SqliteStore, Store},
     wal::{Disk, StdDisk, Wal, create_folder},
-    writer::{Queue, Writer},
+    writer::{Queue, WriterTask},
 };
 use parking_lot::{Mutex, RwLock};
 use std::{
@@ -21,14 +21,15 @@ use std::{
     path::Path,
     sync::{Arc, atomic::AtomicBool},
 };
+use work::Work;
 
 /// Where the log lies in a store's folder.
 pub(crate) const LOG_FOLDER: &str = "wal";
 const LOCK_FILE: &str = "history.lock";
 
-pub(crate) async fn open_store(options: &HistoryOptions) -> Result<Store, HistoryError> {
+pub(crate) async fn open_store(options: &HistoryOptions, work: Work) -> Result<Store, HistoryError> {
     match options.database_url.as_deref() {
-        None => SqliteStore::open(&options.folder).await.map(Store::Sqlite),
+        None => SqliteStore::open(&options.folder, work).await.map(Store::Sqlite),
         Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
             PostgresStore::open(url).await.map(Store::Postgres)
         }
@@ -71,20 +72,21 @@ pub(crate) async fn open(options: HistoryOptions) -> Result<History, HistoryErro
     let folder = options.folder.join(LOG_FOLDER);
     let lock = lock(&options.folder)?;
     let disk = StdDisk::open(&folder).map_err(io_at("opening", folder))?;
-    open_on(options, Arc::new(disk), Some(lock)).await
+    open_on(options, Arc::new(disk), Some(lock), Work::on_threads()).await
 }
 
 pub(crate) async fn open_on(
     options: HistoryOptions,
     disk: Arc<dyn Disk>,
     lock: Option<File>,
+    work: Work,
 ) -> Result<History, HistoryError> {
     if options.seal_points == 0 || options.segment_bytes == 0 || options.merge_points == 0 {
         return Err(HistoryError::BadRequest(
             "seal_points, segment_bytes and merge_points must not be 0".to_owned(),
         ));
     }
-    let store = open_store(&options).await?;
+    let store = open_store(&options, work.clone()).await?;
     let stored = store.load().await?;
     let registry = Registry::default();
     for (id, key) in stored.names {
@@ -108,7 +110,7 @@ pub(crate) async fn open_on(
 
     let (segment_bytes, log_disk) = (options.segment_bytes, disk.clone());
     // Reading the log is blocking work.
-    let replayed = tokio::task::spawn_blocking(move || {
+    let replayed = work.blocking(move || {
         let mut replay = Replay { registry, heads };
         let (wal, report) = Wal::open(log_disk, segment_bytes, last_sealed, &mut |sequence, bytes| {
             replay.record(sequence, bytes)
@@ -144,6 +146,7 @@ pub(crate) async fn open_on(
         registry,
         heads: RwLock::new(heads),
         queue: Queue::default(),
+        work,
         store,
         loose: RwLock::new(loose),
         sealer: tokio::sync::Mutex::new(Sealer::new(stored_names, stored.last_block_id)),
@@ -154,11 +157,8 @@ pub(crate) async fn open_on(
         lock: Mutex::new(lock),
         options,
     });
-    let writer = std::thread::Builder::new().name("history-log".to_owned()).spawn({
-        let core = core.clone();
-        move || Writer::new(&core, wal, named).run()
-    });
-    let writer = writer.map_err(io_at("starting the writer of", &core.options.folder))?;
+    let writer = WriterTask::start(&core, wal, named)
+        .map_err(io_at("starting the writer of", &core.options.folder))?;
     let sealer = tokio::spawn({
         let core = core.clone();
         async move { seal::run(&core).await }

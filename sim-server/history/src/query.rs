@@ -239,7 +239,9 @@ impl<S: Sink> Walk<'_, S> {
         let mut readings = if to_open().count() <= BLOCKS_IN_PLACE {
             open()?
         } else {
-            tokio::task::spawn_blocking(open)
+            self.core
+                .work
+                .blocking(open)
                 .await
                 .map_err(|e| HistoryError::Inconsistent(format!("reading stopped: {e}")))??
         };

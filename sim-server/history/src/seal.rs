@@ -10,6 +10,7 @@ use crate::{
     head::{Pick, Sealing, SeriesState, sort_last_written_wins},
     loose::Loose,
     merge,
+    month::Month,
     series::SeriesId,
     store::Batch,
     writer::Job,
@@ -88,7 +89,7 @@ impl Sealer {
         }
         if self.batch.is_none() {
             let (picked, first_id) = (self.picked.clone(), self.last_block_id + 1);
-            let built = tokio::task::spawn_blocking(move || build(&picked, first_id)).await;
+            let built = core.work.blocking(move || build(&picked, first_id)).await;
             let mut batch = built
                 .map_err(|e| HistoryError::Inconsistent(format!("sealing stopped: {e}")))?
                 .map_err(HistoryError::Inconsistent)?;
@@ -144,9 +145,14 @@ fn build(picked: &[Sealing], first_id: i64) -> Result<Batch, String> {
         sort_last_written_wins(&mut readings);
         let mut state: SeriesState = sealing.state;
         let frontier = state.newest.map(|r| r.timestamp);
+        let last_month = readings.last().map(|r| Month::of(r.timestamp));
         for stretch in stretches(&readings, frontier) {
             let id = first_id + batch.blocks.len() as i64;
-            let block = Block::seal(sealing.series, id, sealing.last_sequence, stretch)?;
+            // Months are committed one after the other. Only the last one's blocks say how far the series is sealed: found without them, the
+            // log is read once more.
+            let is_last = stretch.last().map(|r| Month::of(r.timestamp)) == last_month;
+            let sequence = if is_last { sealing.last_sequence } else { sealing.state.sealed_through };
+            let block = Block::seal(sealing.series, id, sequence, stretch)?;
             if let Some(last) = stretch.last() {
                 state.absorb(sealing.last_sequence, block.span_ms(), *last);
             }

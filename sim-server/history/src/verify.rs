@@ -73,7 +73,7 @@ pub(crate) async fn verify(core: &Core) -> Result<VerifyReport, HistoryError> {
                 (Some(found), Some(page)) => Some(found.with(&page)),
                 (found, page) => found.or(page),
             };
-            let checked = tokio::task::spawn_blocking(move || -> Vec<(Block, String)> {
+            let checked = core.work.blocking(move || -> Vec<(Block, String)> {
                 blocks
                     .into_iter()
                     .filter_map(|block| check(&block).err().map(|reason| (block, reason)))
@@ -114,7 +114,7 @@ async fn hours_at_fault(core: &Core, month: Month) -> Result<Vec<(SeriesId, Stri
             let wanted = Wanted { series: some, from, to, span_ms, detail: Detail::Readings };
             let rows = core.store.rows(month, wanted).await?;
             let noted = core.store.hours(month, Some(some), (day, day)).await?;
-            let compared = tokio::task::spawn_blocking(move || compare(day, rows, noted));
+            let compared = core.work.blocking(move || compare(day, rows, noted));
             let compared =
                 compared.await.map_err(|e| HistoryError::Inconsistent(format!("verifying stopped: {e}")))?;
             faults.extend(compared);

@@ -1,18 +1,24 @@
-//! The writer: the one thread that touches the log.
+//! The writer: the one thread, or where a schedule says whose turn it is the one task, that touches the log.
 //!
 //! Appends queue up; the thread takes all that arrived, writes them as one group, syncs once, applies them to the heads in
 //! the order of the log, and only then answers. While it syncs, the next group gathers.
 
 use crate::{
     core::Core,
-    error::AppendError,
+    error::{AppendError, HistoryError},
     record::{self, PointBatch, Record},
     wal::{Segment, Wal, WalError},
 };
 use parking_lot::{Condvar, Mutex};
 use shared::time::Timestamp;
-use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use std::{
+    io,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+use tokio::sync::{Notify, oneshot};
+use work::Schedule;
 
 /// More bytes than this are committed in several groups, so that memory stays bounded.
 const GROUP_BYTES: usize = 8 << 20;
@@ -50,6 +56,8 @@ struct Waiting {
 pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     arrived: Condvar,
+    /// The same for a writer that is a task.
+    arrived_for_task: Notify,
 }
 
 impl Queue {
@@ -69,7 +77,7 @@ impl Queue {
         }
         waiting.points += batch.len();
         waiting.jobs.push(Job::Append { batch, answer });
-        self.arrived.notify_one();
+        self.notify();
         Ok(())
     }
 
@@ -79,14 +87,33 @@ impl Queue {
             return Err(AppendError::Closed);
         }
         waiting.jobs.push(job);
-        self.arrived.notify_one();
+        self.notify();
         Ok(())
     }
 
     /// Takes no more jobs; those that wait are still done.
     pub(crate) fn close(&self) {
         self.waiting.lock().closed = true;
+        self.notify();
+    }
+
+    fn notify(&self) {
         self.arrived.notify_one();
+        self.arrived_for_task.notify_one();
+    }
+
+    /// Resolves when there are jobs, or the queue is closed.
+    async fn some(&self) {
+        loop {
+            let is_idle = {
+                let waiting = self.waiting.lock();
+                waiting.jobs.is_empty() && !waiting.closed
+            };
+            if !is_idle {
+                return;
+            }
+            self.arrived_for_task.notified().await;
+        }
     }
 
     /// Points that are not durable yet.
@@ -142,6 +169,16 @@ impl<'a> Writer<'a> {
             let began = Instant::now();
             self.work(jobs);
             last_took = began.elapsed();
+        }
+    }
+
+    /// The same, on a task, whenever the schedule gives it a turn.
+    async fn run_in_turn(mut self, schedule: &dyn Schedule) {
+        loop {
+            self.core.queue.some().await;
+            schedule.log_turn().await;
+            let Some(jobs) = self.core.queue.take(0, Duration::ZERO) else { return };
+            self.work(jobs);
         }
     }
 
@@ -241,6 +278,41 @@ impl<'a> Writer<'a> {
             _ => {}
         }
         self.failing = error.is_some();
+    }
+}
+
+/// The writer at work.
+pub(crate) enum WriterTask {
+    Thread(thread::JoinHandle<()>),
+    Task(tokio::task::JoinHandle<()>),
+}
+
+impl WriterTask {
+    pub(crate) fn start(core: &Arc<Core>, wal: Wal, named: usize) -> io::Result<WriterTask> {
+        let owned = core.clone();
+        match core.work.schedule().cloned() {
+            None => thread::Builder::new()
+                .name("history-log".to_owned())
+                .spawn(move || Writer::new(&owned, wal, named).run())
+                .map(WriterTask::Thread),
+            Some(schedule) => Ok(WriterTask::Task(tokio::spawn(async move {
+                Writer::new(&owned, wal, named).run_in_turn(&*schedule).await;
+            }))),
+        }
+    }
+
+    /// Waits for its end, which comes once the queue is closed and empty.
+    pub(crate) async fn ended(self) -> Result<(), HistoryError> {
+        let is_well = match self {
+            WriterTask::Thread(thread) => {
+                matches!(tokio::task::spawn_blocking(move || thread.join()).await, Ok(Ok(())))
+            }
+            WriterTask::Task(task) => task.await.is_ok(),
+        };
+        match is_well {
+            true => Ok(()),
+            false => Err(HistoryError::Inconsistent("the log's writer had stopped".to_owned())),
+        }
     }
 }
 

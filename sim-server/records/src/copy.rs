@@ -195,7 +195,7 @@ impl Records {
         let Some(path) = path.to_str() else {
             return Err(RecordsError::Backup { path: path.to_owned(), message: "is not UTF-8".into() });
         };
-        on_reader!(self, pool => {
+        with_pool!(reader of self, pool => {
             sqlx::query("VACUUM INTO $1")
                 .bind(path)
                 .execute(pool)
@@ -227,7 +227,7 @@ impl Records {
 
     async fn restore_from(&self, from: &Path) -> Result<(), RecordsError> {
         for table in TABLES {
-            let any: Option<i64> = on_reader!(self, pool => {
+            let any: Option<i64> = with_pool!(reader of self, pool => {
                 sqlx::query_scalar(AssertSqlSafe(format!("SELECT CAST(1 AS BIGINT) FROM {} LIMIT 1", table.name)))
                     .fetch_optional(pool)
                     .await
@@ -264,7 +264,7 @@ impl Records {
     ) -> Result<(), RecordsError> {
         const DOING: &str = "restoring the database";
         let inserts: Vec<String> = TABLES.iter().map(Table::insert).collect();
-        on_writer!(self, pool => {
+        with_pool!(writer of self, pool => {
             let mut transaction = pool.begin().await.map_err(database(DOING))?;
             while let Some((table, mut columns)) = rows.recv().await {
                 let mut query = sqlx::query(AssertSqlSafe(inserts[table].clone()));
@@ -320,7 +320,7 @@ async fn send_rows(records: Records, rows: Rows) -> Result<(), RecordsError> {
         Engine::Sqlite(_) => "BEGIN",
         Engine::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     };
-    on_reader!(records, pool => {
+    with_pool!(reader of records, pool => {
         let mut transaction = pool.begin_with(begin).await.map_err(database(DOING))?;
         for (index, table) in TABLES.iter().enumerate() {
             let mut found = sqlx::query(AssertSqlSafe(table.select())).fetch(&mut *transaction);

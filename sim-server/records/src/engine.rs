@@ -35,32 +35,37 @@ pub(crate) struct Postgres {
     pub(crate) writer: PgPool,
 }
 
+/// Runs the body when it is its turn; an error in it is returned from the function.
+macro_rules! in_turn {
+    ($records:expr, $body:expr) => {
+        $records.inner.work.outside(async { Ok::<_, $crate::RecordsError>($body) }).await?
+    };
+}
+
 /// Runs the body with `$pool` bound to the open database's pool for reading.
 macro_rules! on_reader {
     ($records:expr, $pool:ident => $body:expr) => {
-        match &$records.inner.engine {
-            $crate::engine::Engine::Sqlite(sqlite) => {
-                let $pool = &sqlite.reader;
-                $body
-            }
-            $crate::engine::Engine::Postgres(postgres) => {
-                let $pool = &postgres.reader;
-                $body
-            }
-        }
+        in_turn!($records, with_pool!(reader of $records, $pool => $body))
     };
 }
 
 /// Runs the body with `$pool` bound to the open database's pool for writing.
 macro_rules! on_writer {
     ($records:expr, $pool:ident => $body:expr) => {
+        in_turn!($records, with_pool!(writer of $records, $pool => $body))
+    };
+}
+
+/// The same in no turn: for what waits for more than the database.
+macro_rules! with_pool {
+    ($which:ident of $records:expr, $pool:ident => $body:expr) => {
         match &$records.inner.engine {
             $crate::engine::Engine::Sqlite(sqlite) => {
-                let $pool = &sqlite.writer;
+                let $pool = &sqlite.$which;
                 $body
             }
             $crate::engine::Engine::Postgres(postgres) => {
-                let $pool = &postgres.writer;
+                let $pool = &postgres.$which;
                 $body
             }
         }

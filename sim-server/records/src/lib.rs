@@ -52,6 +52,7 @@ pub use users::{Role, User};
 use engine::Engine;
 use shared::time::Timestamp;
 use std::sync::Arc;
+use work::Work;
 
 /// The database. Clones share its connections.
 #[derive(Clone)]
@@ -61,6 +62,7 @@ pub struct Records {
 
 struct Inner {
     engine: Engine,
+    work: Work,
     passwords: passwords::Hashing,
 }
 
@@ -69,8 +71,13 @@ impl Records {
     ///
     /// A SQLite file is made readable by its owner only.
     pub async fn open(url: &str) -> Result<Records, RecordsError> {
-        let engine = Engine::open(url).await?;
-        Ok(Records { inner: Arc::new(Inner { engine, passwords: passwords::Hashing::new() }) })
+        Records::open_with(url, Work::on_threads()).await
+    }
+
+    /// The same with somebody else to say when the database's work is done.
+    pub async fn open_with(url: &str, work: Work) -> Result<Records, RecordsError> {
+        let engine = work.outside(Engine::open(url)).await?;
+        Ok(Records { inner: Arc::new(Inner { engine, work, passwords: passwords::Hashing::new() }) })
     }
 
     /// Whether the database answers: for readiness checks.
@@ -108,6 +115,6 @@ impl Records {
 
     /// Ends all connections once what they do is done; every clone of the handle is closed with it.
     pub async fn close(&self) {
-        self.inner.engine.close().await;
+        self.inner.work.outside(self.inner.engine.close()).await;
     }
 }

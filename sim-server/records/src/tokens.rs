@@ -97,7 +97,7 @@ impl Records {
         const DOING: &str = "rotating a refresh token";
         let digest = sha256_hex(token);
         let next = random_text();
-        on_writer!(self, pool => {
+        let rotation = on_writer!(self, pool => {
             let mut transaction = pool.begin().await.map_err(database(DOING))?;
             // Marking it spent comes first: of two who show the same token at once, one changes the row.
             let spent = sqlx::query(
@@ -143,8 +143,9 @@ impl Records {
                 .map_err(database(DOING))?;
             let user = user_of((name, role, created_at))?;
             transaction.commit().await.map_err(database(DOING))?;
-            Ok(Rotation::Rotated { user, token: next })
-        })
+            Rotation::Rotated { user, token: next }
+        });
+        Ok(rotation)
     }
 
     /// Ends the login a refresh token belongs to: signing out. Unknown tokens are nothing to end.

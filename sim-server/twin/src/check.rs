@@ -64,7 +64,7 @@ impl TimeWindow {
 
 impl Sender {
     /// The one device it may speak for; any when `None`.
-    pub(crate) fn own(&self) -> Option<&DeviceId> {
+    pub fn own(&self) -> Option<&DeviceId> {
         match self {
             Sender::Device(own) | Sender::Earlier(own) => Some(own),
             Sender::Trusted => None,

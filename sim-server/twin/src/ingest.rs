@@ -7,7 +7,7 @@ use crate::{
     check::{ItemResult, Sender, TimeWindow, check},
     quality::Verdict,
     registry::DeviceEntry,
-    twin::{Inner, Twin, to_the_end},
+    twin::{Inner, Twin, begun, to_the_end},
 };
 use history::{AppendError, PointBatch};
 use shared::{
@@ -40,6 +40,15 @@ struct Kept {
     verdict: Verdict,
 }
 
+impl Batch {
+    /// It was not stored.
+    fn forget(&self) {
+        for kept in &self.kept {
+            kept.entry.quality.lock().forget(kept.timestamp);
+        }
+    }
+}
+
 impl Twin {
     /// Takes a data payload. `Ok` has a result per item, in order, and every accepted point is durable.
     ///
@@ -51,11 +60,22 @@ impl Twin {
         payload: &[u8],
         now: Timestamp,
     ) -> Result<Vec<ItemResult>, Refusal> {
-        let items = parse_data_items(payload).map_err(|refusal| self.inner.count(refusal))?;
-        self.ingest_items(sender, items, is_alone(payload), now).await
+        self.begin_ingest(sender, payload, now)?.await
     }
 
-    /// The same for items that came in another form. `alone` says that one came by itself as it was measured, rather than
+    /// The same in two steps, for whoever hands in several payloads at once: when this returns `Ok` the payload's place in the order of
+    /// writing is taken, and what it gives resolves when it is durable.
+    pub fn begin_ingest(
+        &self,
+        sender: &Sender,
+        payload: &[u8],
+        now: Timestamp,
+    ) -> Result<impl Future<Output = Result<Vec<ItemResult>, Refusal>> + Send + use<>, Refusal> {
+        let items = parse_data_items(payload).map_err(|refusal| self.inner.count(refusal))?;
+        self.begin_items(sender, items, is_alone(payload), now)
+    }
+
+    /// Takes items that came in another form. `alone` says that one came by itself as it was measured, rather than
     /// among others that may have been stored meanwhile.
     pub async fn ingest_items(
         &self,
@@ -64,6 +84,16 @@ impl Twin {
         alone: bool,
         now: Timestamp,
     ) -> Result<Vec<ItemResult>, Refusal> {
+        self.begin_items(sender, items, alone, now)?.await
+    }
+
+    fn begin_items(
+        &self,
+        sender: &Sender,
+        items: Vec<Result<DataItem<'_>, Refusal>>,
+        alone: bool,
+        now: Timestamp,
+    ) -> Result<impl Future<Output = Result<Vec<ItemResult>, Refusal>> + Send + use<>, Refusal> {
         let inner = &self.inner;
         let window = inner.window(now);
         let mut batch = Batch {
@@ -74,11 +104,16 @@ impl Twin {
         };
         let results: Vec<ItemResult> =
             items.into_iter().map(|item| inner.judge(item, sender, &window, &mut batch, now)).collect();
-        if !batch.kept.is_empty() {
-            let inner = self.inner.clone();
-            to_the_end(async move { inner.store(batch, now).await }).await?;
-        }
-        Ok(results)
+        let stored = match batch.kept.is_empty() {
+            true => None,
+            false => Some(inner.begin_store(batch, now)?),
+        };
+        Ok(async move {
+            if let Some(stored) = stored {
+                stored.await?;
+            }
+            Ok(results)
+        })
     }
 
     /// Takes a payload of device events, each kept once by its id. One that is not mere information raises an alarm.
@@ -159,19 +194,32 @@ impl Inner {
         }
     }
 
-    async fn store(&self, batch: Batch, now: Timestamp) -> Result<(), Refusal> {
-        let stored = self.append(&batch).await;
-        if stored.is_ok() {
-            self.apply(&batch, now);
-        } else {
-            for kept in &batch.kept {
-                kept.entry.quality.lock().forget(kept.timestamp);
+    /// Enqueues the batch at once; what it gives is to be waited for, and goes on when it is not.
+    fn begin_store(
+        self: &Arc<Self>,
+        batch: Batch,
+        now: Timestamp,
+    ) -> Result<impl Future<Output = Result<(), Refusal>> + Send + use<>, Refusal> {
+        let synced = self.enqueue(&batch).inspect_err(|_| batch.forget())?;
+        let inner = self.clone();
+        Ok(begun(async move {
+            match synced.await {
+                Ok(()) => {
+                    inner.apply(&batch, now);
+                    Ok(())
+                }
+                Err(e) => {
+                    batch.forget();
+                    Err(inner.count(not_stored(&e)))
+                }
             }
-        }
-        stored
+        }))
     }
 
-    async fn append(&self, batch: &Batch) -> Result<(), Refusal> {
+    fn enqueue(
+        &self,
+        batch: &Batch,
+    ) -> Result<impl Future<Output = Result<(), AppendError>> + Send + use<>, Refusal> {
         let mut points = PointBatch::with_capacity(batch.readings.len());
         for kept in &batch.kept {
             let ids = kept.entry.series_ids(&self.history);
@@ -181,7 +229,7 @@ impl Inner {
                 pushed.map_err(|e| self.count(not_stored(&e.into())))?;
             }
         }
-        self.history.append_batch(points).await.map_err(|e| self.count(not_stored(&e)))
+        self.history.enqueue(points).map_err(|e| self.count(not_stored(&e)))
     }
 
     /// The batch is durable: now it may be seen.

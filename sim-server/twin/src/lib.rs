@@ -11,7 +11,7 @@
 //!
 //! The rules are pure and synchronous: [`check`] judges an item, [`AlarmBook`] and [`CommandQueue`] take an input and
 //! `now` and answer with what must happen. [`Twin`] is the thin shell that locks them, does the I/O they ask for and
-//! keeps the order. Nothing here reads a clock except [`TwinOptions::clock`], used by [`Twin::run`] and views of age.
+//! keeps the order. Nothing here reads a clock except [`TwinOptions::clock`], used by [`Twin::run`], views of age and gateways.
 //!
 //! Metric handles are taken when a twin opens: install the recorder first.
 

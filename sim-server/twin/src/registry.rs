@@ -27,6 +27,8 @@ pub struct DeviceEntry {
     pub series: Vec<SeriesKey>,
     pub(crate) presence: PresenceState,
     pub(crate) quality: Mutex<DeviceQuality>,
+    /// Held while a payload of the device looks for its place in the order of writing: whoever holds it goes first.
+    pub turn: tokio::sync::Mutex<()>,
     /// The history's number of each measurement, asked for with the device's first data.
     series_ids: OnceLock<Vec<SeriesId>>,
     secret_sha256: Mutex<[u8; 32]>,
@@ -139,6 +141,7 @@ impl Registry {
             series,
             presence: PresenceState::new(),
             quality: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
             series_ids: OnceLock::new(),
             secret_sha256: Mutex::new(secret_sha256),
         });

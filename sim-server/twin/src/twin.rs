@@ -26,9 +26,7 @@ use shared::{
 };
 use std::{
     collections::BTreeMap,
-    future::poll_fn,
     sync::Arc,
-    task::Poll,
     time::{SystemTime, UNIX_EPOCH},
 };
 use tokio::sync::broadcast;
@@ -50,7 +48,7 @@ pub struct TwinOptions {
     pub set_points_since_ms: i64,
     /// Changes a slow listener may fall behind before it misses some.
     pub changes_kept: usize,
-    /// Read by [`Twin::run`] and by views of age, nowhere else.
+    /// Read by [`Twin::run`], by views of age and by gateways ([`Twin::now`]), nowhere else.
     pub clock: fn() -> Timestamp,
 }
 
@@ -150,6 +148,11 @@ impl Twin {
         inner.restore_devices(stored);
         inner.restore_shadows(newest, now);
         Ok(Twin { inner: Arc::new(inner) })
+    }
+
+    /// The time by the twin's clock, which whoever hands something in goes by as well.
+    pub fn now(&self) -> Timestamp {
+        (self.inner.options.clock)()
     }
 
     pub fn scene(&self) -> &Arc<Scene> {
@@ -263,19 +266,23 @@ impl Inner {
 
 /// Runs to the end even when whoever waits for it goes away: a connection that drops must not leave a durable change
 /// unapplied.
-///
-/// The first step is taken at once, so that what was begun in some order is handed to the store in that order.
 pub(crate) async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
-    let mut work = Box::pin(work);
-    if let Poll::Ready(done) = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
-        return done;
-    }
-    match tokio::spawn(work).await {
-        Ok(done) => done,
-        Err(e) => match e.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is shutting down, and with it whoever waits.
-            Err(_) => std::future::pending().await,
-        },
+    begun(work).await
+}
+
+/// The same, begun before it is waited for.
+pub(crate) fn begun<T: Send + 'static, W: Future<Output = T> + Send + 'static>(
+    work: W,
+) -> impl Future<Output = T> + Send + use<T, W> {
+    let task = tokio::spawn(work);
+    async move {
+        match task.await {
+            Ok(done) => done,
+            Err(e) => match e.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is shutting down, and with it whoever waits.
+                Err(_) => std::future::pending().await,
+            },
+        }
     }
 }

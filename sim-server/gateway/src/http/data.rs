@@ -4,7 +4,7 @@ use super::{
     answer::{ErrorBody, Problem, Success, success},
     identify, read_body,
 };
-use crate::{clock, ingest};
+use crate::ingest;
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, StatusCode},
@@ -106,8 +106,7 @@ async fn take_data(twin: &Twin, headers: &HeaderMap, request: Request) -> Result
     let secret = identify::secret(headers)?;
     let body = read_body(request).await?;
     let device = identify::authenticate(twin, &identify::named_device(headers, &body)?, &secret)?;
-    let items =
-        twin.ingest(&Sender::Device(device), &body, clock::now()).await.map_err(Problem::of_payload)?;
+    let items = twin.ingest(&Sender::Device(device), &body, twin.now()).await.map_err(Problem::of_payload)?;
     answer_batch(items.into_iter().map(|item| item.result.map(|_| ())).collect())
 }
 
@@ -139,7 +138,7 @@ async fn take_events(twin: &Twin, headers: &HeaderMap, request: Request) -> Resu
     let body = read_body(request).await?;
     let device = identify::authenticate(twin, &identify::named_device(headers, &body)?, &secret)?;
     let items =
-        twin.ingest_event(&Sender::Device(device), &body, clock::now()).await.map_err(Problem::of_payload)?;
+        twin.ingest_event(&Sender::Device(device), &body, twin.now()).await.map_err(Problem::of_payload)?;
     answer_batch(items)
 }
 

@@ -2,13 +2,13 @@
 
 use super::{
     door::Entry,
-    endpoint::{Endpoint, Hold},
+    endpoint::{Accepted, Endpoint, Hold},
     session::{CloseReason, Input, Kept, Message, Opening, Output, Session, SessionOptions},
     shelf::Taken,
     wire::{Moved, Wire},
 };
 use crate::{
-    clock, desired,
+    desired,
     ingest::{self, Verdict},
 };
 use bytes::{Buf, BytesMut};
@@ -73,25 +73,19 @@ struct Known {
 }
 
 /// Serves one connection to its end, under TLS where there is an acceptor.
-pub(super) async fn serve(
-    stream: TcpStream,
-    secured_by: Option<TlsAcceptor>,
-    endpoint: Arc<Endpoint>,
-    entry: Entry,
-) {
-    // Small acknowledgements are what the other side waits for.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY not set");
-    }
+pub(super) async fn serve(accepted: Accepted, endpoint: Arc<Endpoint>, entry: Entry) {
     let count = |why: CloseReason| {
         metrics::counter!("park_mqtt_closed_total", "reason" => why.as_str()).increment(1);
     };
-    let (mut wire, certified) = match secured_by {
-        None => (Wire::plain(stream), None),
-        Some(acceptor) => match shake_hands(stream, acceptor, &endpoint, &entry).await {
-            Ok(secured) => secured,
-            Err(why) => return count(why),
-        },
+    let (mut wire, certified) = match accepted {
+        Accepted::Plain(stream) => (Wire::plain(at_once(stream)), None),
+        Accepted::ToSecure(stream, acceptor) => {
+            match shake_hands(at_once(stream), acceptor, &endpoint, &entry).await {
+                Ok(secured) => secured,
+                Err(why) => return count(why),
+            }
+        }
+        Accepted::Line(line) => (Wire::line(line), None),
     };
     let mut driver = Driver::new(endpoint, entry, certified);
     driver.run(&mut wire).await;
@@ -132,6 +126,14 @@ pub(super) async fn serve(
     for report in late.into_iter().filter_map(|verdict| session.late_report(verdict)) {
         endpoint.shelf.add_report(&key, &report);
     }
+}
+
+/// Small acknowledgements are what the other side waits for.
+fn at_once(stream: TcpStream) -> TcpStream {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY not set");
+    }
+    stream
 }
 
 /// TLS before MQTT, within the time a stranger has to say who it is.
@@ -242,7 +244,10 @@ impl Driver {
             if wants_bytes && inbox.capacity() - inbox.len() < READ_BYTES / 4 {
                 inbox.reserve(READ_BYTES);
             }
+            // In this order: what ends the connection, what is done, what comes by itself and is bounded, and only then bytes, of
+            // which there may always be more.
             let input = tokio::select! {
+                biased;
                 () = &mut shutdown => Input::Shutdown,
                 () = &mut taken_over => Input::TakenOver,
                 Some(()) = &mut crowded_out => Input::CrowdedOut,
@@ -253,6 +258,15 @@ impl Driver {
                     self.on_done(done);
                     continue;
                 }
+                delivery = next_delivery(&mut self.known), if wants_deliveries => match delivery {
+                    Some(delivery) => {
+                        self.endpoint.meters.deliveries.increment(1);
+                        Input::Delivery(delivery)
+                    }
+                    None => continue,
+                },
+                () = desired_changed.notified(), if hears_desired => self.desired(false),
+                () = timer.fired() => Input::Tick,
                 moved = wire.moved(wants_bytes.then_some(inbox), outgoing) => match moved {
                     Moved::In(bytes) => {
                         self.endpoint.meters.received_bytes.increment(bytes as u64);
@@ -264,19 +278,12 @@ impl Driver {
                     }
                     Moved::Closed => Input::PeerClosed,
                 },
-                delivery = next_delivery(&mut self.known), if wants_deliveries => match delivery {
-                    Some(delivery) => {
-                        self.endpoint.meters.deliveries.increment(1);
-                        Input::Delivery(delivery)
-                    }
-                    None => continue,
-                },
-                () = desired_changed.notified(), if hears_desired => self.desired(false),
-                () = timer.fired() => Input::Tick,
             };
             self.handle(input);
-            if std::mem::take(&mut self.answer_is_next) {
-                acknowledge_bytes_at_once(wire.tcp());
+            if std::mem::take(&mut self.answer_is_next)
+                && let Some(stream) = wire.tcp()
+            {
+                acknowledge_bytes_at_once(stream);
             }
         }
     }
@@ -315,7 +322,7 @@ impl Driver {
 
     fn handle(&mut self, input: Input) {
         let now = self.endpoint.started.elapsed();
-        let outputs = self.session.handle(input, now, clock::now());
+        let outputs = self.session.handle(input, now, self.endpoint.twin.now());
         for output in outputs {
             self.act(output);
         }
@@ -349,7 +356,7 @@ impl Driver {
                 let twin = self.endpoint.twin.clone();
                 self.jobs.push_back(
                     async move {
-                        twin.command_sent(&id, clock::now()).await;
+                        twin.command_sent(&id, twin.now()).await;
                         Done::Noted
                     }
                     .boxed(),
@@ -391,7 +398,7 @@ impl Driver {
         let kept = taken.kept.take();
         self.known = Some(Known {
             sender: Sender::Device(device.clone()),
-            link: self.endpoint.twin.connect(&device, clock::now()),
+            link: self.endpoint.twin.connect(&device, self.endpoint.twin.now()),
             link_open: true,
             session: taken,
             is_new: true,
@@ -415,10 +422,9 @@ impl Driver {
     }
 
     fn desired(&self, retained: bool) -> Input {
-        let set_points = self
-            .known
-            .as_ref()
-            .map(|known| desired::followed(&self.endpoint.twin, &known.session.key.0, clock::now()));
+        let twin = &self.endpoint.twin;
+        let set_points =
+            self.known.as_ref().map(|known| desired::followed(twin, &known.session.key.0, twin.now()));
         Input::Desired { set_points: set_points.unwrap_or_default(), retained }
     }
 

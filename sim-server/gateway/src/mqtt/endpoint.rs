@@ -7,15 +7,16 @@ use super::{
     shelf::Shelf,
     tls::MqttTls,
 };
-use crate::{GatewayError, clock};
+use crate::GatewayError;
 use metrics::{Counter, Gauge};
 use parking_lot::Mutex;
 use records::Records;
 use shared::{command::CommandStatus, id::DeviceId};
 use std::{collections::HashMap, io, sync::Arc, time::Duration};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{Notify, broadcast::error::RecvError},
+    sync::{Notify, broadcast::error::RecvError, mpsc},
     time::Instant,
 };
 use tokio_rustls::TlsAcceptor;
@@ -177,26 +178,60 @@ impl Meters {
 }
 
 /// Where devices connect.
-pub struct MqttListeners {
-    pub plain: TcpListener,
-    /// The same endpoint under TLS.
-    pub secured: Option<(TcpListener, MqttTls)>,
+pub enum MqttListeners {
+    Sockets {
+        plain: TcpListener,
+        /// The same endpoint under TLS.
+        secured: Option<(TcpListener, MqttTls)>,
+    },
+    /// Connections that come some other way, such as over a network in memory.
+    Lines(mpsc::Receiver<Box<dyn Line>>),
+}
+
+/// Bytes to and from a device.
+pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Line for T {}
+
+/// Somebody at the door.
+pub(super) enum Accepted {
+    Plain(TcpStream),
+    ToSecure(TcpStream, TlsAcceptor),
+    Line(Box<dyn Line>),
 }
 
 impl From<TcpListener> for MqttListeners {
     fn from(plain: TcpListener) -> Self {
-        Self { plain, secured: None }
+        Self::Sockets { plain, secured: None }
     }
 }
 
 impl MqttListeners {
-    async fn accept(&self) -> io::Result<(TcpStream, Option<TlsAcceptor>)> {
-        let Some((listener, tls)) = &self.secured else {
-            return Ok((self.plain.accept().await?.0, None));
+    async fn accept(&mut self) -> io::Result<Accepted> {
+        let (plain, secured) = match self {
+            Self::Sockets { plain, secured } => (plain, secured),
+            Self::Lines(lines) => match lines.recv().await {
+                Some(line) => return Ok(Accepted::Line(line)),
+                // Nobody will connect any more.
+                None => return std::future::pending().await,
+            },
+        };
+        let Some((listener, tls)) = secured else {
+            return Ok(Accepted::Plain(plain.accept().await?.0));
         };
         tokio::select! {
-            accepted = self.plain.accept() => Ok((accepted?.0, None)),
-            accepted = listener.accept() => Ok((accepted?.0, Some(tls.acceptor()))),
+            accepted = plain.accept() => Ok(Accepted::Plain(accepted?.0)),
+            accepted = listener.accept() => Ok(Accepted::ToSecure(accepted?.0, tls.acceptor())),
+        }
+    }
+
+    /// The plain and the secured address, in words.
+    fn addresses(&self) -> io::Result<String> {
+        match self {
+            Self::Sockets { plain, secured: None } => Ok(plain.local_addr()?.to_string()),
+            Self::Sockets { plain, secured: Some((secured, _)) } => {
+                Ok(format!("{} and, under TLS, {}", plain.local_addr()?, secured.local_addr()?))
+            }
+            Self::Lines(_) => Ok("lines".to_owned()),
         }
     }
 }
@@ -209,11 +244,9 @@ pub async fn serve_mqtt(
     options: MqttOptions,
     shutdown: CancellationToken,
 ) -> Result<(), GatewayError> {
-    let listeners = listeners.into();
-    let address = listeners.plain.local_addr().map_err(GatewayError::Listener)?;
-    let secured = listeners.secured.as_ref().map(|(listener, _)| listener.local_addr()).transpose();
-    let secured = secured.map_err(GatewayError::Listener)?;
-    tracing::info!(%address, ?secured, max_connections = options.max_connections, "MQTT endpoint open");
+    let mut listeners = listeners.into();
+    let addresses = listeners.addresses().map_err(GatewayError::Listener)?;
+    tracing::info!(addresses, max_connections = options.max_connections, "MQTT endpoint open");
     let session = SessionOptions {
         has_place: true,
         has_certificate: false,
@@ -225,6 +258,8 @@ pub async fn serve_mqtt(
         write_stalled_after: options.write_stalled_after,
         max_outgoing_bytes: options.max_outgoing_bytes,
     };
+    let clock = twin.clone();
+    let shelf = Shelf::open(records, move || clock.now()).await?;
     let endpoint = Arc::new(Endpoint {
         twin,
         lobby: SessionOptions {
@@ -236,7 +271,7 @@ pub async fn serve_mqtt(
         shutdown: shutdown.clone(),
         started: Instant::now(),
         meters: Meters::new(),
-        shelf: Shelf::open(records, clock::now()).await?,
+        shelf,
         holders: Mutex::default(),
     });
     // Connections that end leave something to be written.
@@ -246,6 +281,7 @@ pub async fn serve_mqtt(
         let stopped = stopped.clone();
         async move {
             tokio::select! {
+                biased;
                 () = endpoint.shelf.run(&endpoint.twin, &stopped) => {}
                 () = endpoint.watch_desired() => {}
             }
@@ -255,10 +291,11 @@ pub async fn serve_mqtt(
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
-            accepted = listeners.accept() => accepted,
+            biased;
             () = shutdown.cancelled() => break,
+            accepted = listeners.accept() => accepted,
         };
-        let (stream, secured_by) = match accepted {
+        let accepted = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: a silent connection gives one back, the others in their time.
@@ -275,7 +312,7 @@ pub async fn serve_mqtt(
             metrics::counter!("park_mqtt_closed_total", "reason" => reason).increment(1);
             continue;
         }
-        connections.spawn(connection::serve(stream, secured_by, Arc::clone(&endpoint), entry));
+        connections.spawn(connection::serve(accepted, Arc::clone(&endpoint), entry));
     }
     connections.close();
     if tokio::time::timeout(options.drain_within, connections.wait()).await.is_err() {

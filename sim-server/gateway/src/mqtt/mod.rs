@@ -33,5 +33,5 @@ mod shelf;
 mod tls;
 mod wire;
 
-pub use endpoint::{MqttListeners, MqttOptions, serve_mqtt};
+pub use endpoint::{Line, MqttListeners, MqttOptions, serve_mqtt};
 pub use tls::{MqttTls, MqttTlsFiles};

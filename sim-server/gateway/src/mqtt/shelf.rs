@@ -5,10 +5,7 @@
 //! CONNACK or SUBACK of a session that lasts) waits for that write.
 
 use super::session::{Kept, LateReport, Opening};
-use crate::{
-    clock,
-    ingest::{self, Channel},
-};
+use crate::ingest::{self, Channel};
 use parking_lot::Mutex;
 use records::{MqttSession, Records, RecordsError};
 use shared::{id::DeviceId, time::Timestamp};
@@ -30,6 +27,7 @@ pub(super) struct Shelf {
     book: Mutex<Book>,
     outbox: Outbox<Key, MqttSession>,
     put_back: Notify,
+    clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
     records: Records,
 }
 
@@ -179,7 +177,11 @@ impl Ended {
 
 impl Shelf {
     /// Takes up what an earlier process left. Its connections ended now at the latest.
-    pub(super) async fn open(records: Records, now: Timestamp) -> Result<Self, RecordsError> {
+    pub(super) async fn open(
+        records: Records,
+        clock: impl Fn() -> Timestamp + Send + Sync + 'static,
+    ) -> Result<Self, RecordsError> {
+        let now = clock();
         let mut book = Book::default();
         let outbox = Outbox::new();
         for MqttSession { device_id, client_id, body } in records.mqtt_sessions().await? {
@@ -199,7 +201,7 @@ impl Shelf {
             let place = Place { client_id, holder: None, kept };
             book.devices.entry(device).or_default().push(place);
         }
-        Ok(Self { book: Mutex::new(book), outbox, put_back: Notify::new(), records })
+        Ok(Self { book: Mutex::new(book), outbox, put_back: Notify::new(), records, clock: Box::new(clock) })
     }
 
     /// Takes a session at once, where nothing must be waited for: `None` when another connection has it or it is to be written.
@@ -210,7 +212,7 @@ impl Shelf {
         if !is_simple {
             return None;
         }
-        let (taken, ended) = book.take(opening, clock::now())?;
+        let (taken, ended) = book.take(opening, (self.clock)())?;
         drop(book);
         ended.forgotten.iter().for_each(|key| self.write(key, None));
         Some(taken)
@@ -224,7 +226,7 @@ impl Shelf {
                 let put_back = self.put_back.notified();
                 tokio::pin!(put_back);
                 put_back.as_mut().enable();
-                if let Some(found) = self.book.lock().take(opening, clock::now()) {
+                if let Some(found) = self.book.lock().take(opening, (self.clock)()) {
                     return found;
                 }
                 put_back.await;
@@ -272,7 +274,7 @@ impl Shelf {
     }
 
     pub(super) fn put_back(&self, taken: &Taken, kept: Option<Kept>) {
-        let row = self.book.lock().put_back(&taken.key, taken.holder, kept, clock::now());
+        let row = self.book.lock().put_back(&taken.key, taken.holder, kept, (self.clock)());
         if let Some(kept) = row {
             self.write(&taken.key, kept.as_ref());
         }
@@ -283,7 +285,7 @@ impl Shelf {
     pub(super) fn add_report(&self, key: &Key, report: &LateReport) {
         let mut book = self.book.lock();
         let kept = book.place(key).filter(|place| place.holder.is_none()).map(|place| {
-            let is_kept = place.kept.add_notice(clock::now(), |missed| report.json(missed));
+            let is_kept = place.kept.add_notice((self.clock)(), |missed| report.json(missed));
             (is_kept, place.kept.clone())
         });
         drop(book);
@@ -306,6 +308,7 @@ impl Shelf {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let is_over = tokio::select! {
+                biased;
                 () = shutdown.cancelled() => true,
                 _ = interval.tick() => false,
                 () = self.outbox.changed() => false,
@@ -313,7 +316,7 @@ impl Shelf {
             if is_over {
                 return;
             }
-            let (ended, changed) = self.book.lock().look(clock::now());
+            let (ended, changed) = self.book.lock().look((self.clock)());
             // Before it is forgotten that they are due: rather twice than never.
             hand_over(twin, ended.wills).await;
             ended.forgotten.iter().for_each(|key| self.write(key, None));

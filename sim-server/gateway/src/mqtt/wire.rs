@@ -1,9 +1,9 @@
-//! A connection's bytes, plain or under TLS.
+//! A connection's bytes: plain, under TLS, or over a line that is no socket.
 //!
 //! Under TLS what is written may stay in its buffer while the socket takes no more; `unflushed` remembers that it must be
 //! pushed on.
 
-use super::tls;
+use super::{Line, tls};
 use bytes::BytesMut;
 use std::{
     future::poll_fn,
@@ -22,7 +22,7 @@ use tokio_util::{either::Either, io::poll_read_buf};
 const TLS_BUFFER_BYTES: usize = 16 * 1024;
 
 pub(super) struct Wire {
-    stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
+    stream: Either<TcpStream, Either<Box<TlsStream<TcpStream>>, Box<dyn Line>>>,
     unflushed: bool,
 }
 
@@ -41,6 +41,10 @@ impl Wire {
         Self { stream: Either::Left(stream), unflushed: false }
     }
 
+    pub(super) fn line(line: Box<dyn Line>) -> Self {
+        Self { stream: Either::Right(Either::Right(line)), unflushed: false }
+    }
+
     /// Shakes hands; the second value are the names in the client's certificate, when it has one.
     pub(super) async fn secured(
         stream: TcpStream,
@@ -50,13 +54,15 @@ impl Wire {
         let (_, tls) = stream.get_mut();
         tls.set_buffer_limit(Some(TLS_BUFFER_BYTES));
         let names = tls.peer_certificates().and_then(|chain| chain.first()).map(tls::names_in);
-        Ok((Self { stream: Either::Right(Box::new(stream)), unflushed: false }, names))
+        Ok((Self { stream: Either::Right(Either::Left(Box::new(stream))), unflushed: false }, names))
     }
 
-    pub(super) fn tcp(&self) -> &TcpStream {
+    /// The socket, where there is one.
+    pub(super) fn tcp(&self) -> Option<&TcpStream> {
         match &self.stream {
-            Either::Left(stream) => stream,
-            Either::Right(stream) => stream.get_ref().0,
+            Either::Left(stream) => Some(stream),
+            Either::Right(Either::Left(stream)) => Some(stream.get_ref().0),
+            Either::Right(Either::Right(_)) => None,
         }
     }
 

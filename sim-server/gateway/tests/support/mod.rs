@@ -65,7 +65,8 @@ impl Park {
         shutdown: CancellationToken,
     ) -> (SocketAddr, JoinHandle<()>) {
         let listeners = listeners.into();
-        let address = listeners.plain.local_addr().expect("an address");
+        let MqttListeners::Sockets { plain, .. } = &listeners else { panic!("sockets") };
+        let address = plain.local_addr().expect("an address");
         let served = serve_mqtt(listeners, self.twin.clone(), self.records.clone(), options, shutdown);
         (address, tokio::spawn(async move { served.await.expect("the endpoint") }))
     }

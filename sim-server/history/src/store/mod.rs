@@ -9,8 +9,8 @@
 //! | `history_blocks`, `history_months`, `history_hours` | `history-YYYY-MM.db`, one a month (UTC) | tables |
 //! | a batch is atomic | a month at a time, names before, states after | as a whole |
 //!
-//! With SQLite a crash between a month's commit and the states' commit leaves blocks the states do not know. Opening reads
-//! those (their numbers are above the committed mark), so nothing is replayed twice.
+//! With SQLite a crash between two commits of a batch leaves blocks the states do not know. Opening reads those (their numbers are above the
+//! committed mark); the ones of the series' last month say how far it is sealed, so nothing is lost, and little is read from the log twice.
 
 mod postgres;
 mod sql;
@@ -160,9 +160,20 @@ macro_rules! either {
     };
 }
 
+/// The same for one that waits for the database, in its turn. Commits and merges take a turn for each of their transactions,
+/// themselves.
+macro_rules! in_turn {
+    ($self:ident, $store:ident => $call:expr) => {
+        match $self {
+            Store::Sqlite($store) => $store.work.outside($call).await,
+            Store::Postgres($store) => $call.await,
+        }
+    };
+}
+
 impl Store {
     pub(crate) async fn load(&self) -> Result<Stored, HistoryError> {
-        either!(self, store => store.load().await)
+        in_turn!(self, store => store.load())
     }
 
     /// Stores the batch. When this returned an error the same batch may be committed again: what is there already stays.
@@ -181,7 +192,7 @@ impl Store {
         month: Month,
         wanted: Wanted<'_>,
     ) -> Result<Vec<(SeriesId, Row)>, HistoryError> {
-        either!(self, store => store.rows(month, wanted).await)
+        in_turn!(self, store => store.rows(month, wanted))
     }
 
     /// Hours of what is merged in one month, in days of UTC (both bounds included), in any order: of the given series at least, or
@@ -192,7 +203,7 @@ impl Store {
         series: Option<&[SeriesId]>,
         days: (i64, i64),
     ) -> Result<Vec<DayOfHours>, HistoryError> {
-        either!(self, store => store.hours(month, series, days).await)
+        in_turn!(self, store => store.hours(month, series, days))
     }
 
     /// Bodies of blocks of one month, in any order.
@@ -201,7 +212,7 @@ impl Store {
         month: Month,
         ids: &[i64],
     ) -> Result<Vec<(i64, Vec<u8>)>, HistoryError> {
-        either!(self, store => store.bodies(month, ids).await)
+        in_turn!(self, store => store.bodies(month, ids))
     }
 
     /// Whole blocks of one month in the order of sealing, after the given one.
@@ -211,7 +222,7 @@ impl Store {
         after: i64,
         limit: i64,
     ) -> Result<Vec<Block>, HistoryError> {
-        either!(self, store => store.page(month, after, limit).await)
+        in_turn!(self, store => store.page(month, after, limit))
     }
 
     /// Blocks of one month with readings on both sides of `cutoff`, and what is merged of the rest of its hour.
@@ -220,7 +231,7 @@ impl Store {
         month: Month,
         cutoff: Timestamp,
     ) -> Result<Vec<Block>, HistoryError> {
-        either!(self, store => store.straddling(month, cutoff).await)
+        in_turn!(self, store => store.straddling(month, cutoff))
     }
 
     /// Deletes the month's blocks that end before `cutoff` and puts the given ones in place of those with their numbers. Returns
@@ -231,7 +242,7 @@ impl Store {
         cutoff: Timestamp,
         trimmed: &Trimmed,
     ) -> Result<i64, HistoryError> {
-        either!(self, store => store.trim(month, cutoff, trimmed).await)
+        in_turn!(self, store => store.trim(month, cutoff, trimmed))
     }
 
     /// Deletes blocks of some series of the month that end before `cutoff`, the beginning of a day, with their hours. Returns how many
@@ -242,7 +253,7 @@ impl Store {
         series: &[SeriesId],
         cutoff: Timestamp,
     ) -> Result<i64, HistoryError> {
-        either!(self, store => store.expire(month, series, cutoff).await)
+        in_turn!(self, store => store.expire(month, series, cutoff))
     }
 
     /// Puts merged blocks in the place of those they were merged from, whole or not at all. `last_id` is the greatest number of
@@ -258,25 +269,25 @@ impl Store {
 
     /// Blocks that wait to be merged.
     pub(crate) async fn loose(&self) -> Result<Vec<(SeriesId, Loose)>, HistoryError> {
-        either!(self, store => store.loose().await)
+        in_turn!(self, store => store.loose())
     }
 
     /// Deletes a whole month.
     pub(crate) async fn drop_month(&self, month: Month) -> Result<(), HistoryError> {
-        either!(self, store => store.drop_month(month).await)
+        in_turn!(self, store => store.drop_month(month))
     }
 
     /// Forgets newest readings before `cutoff`.
     pub(crate) async fn forget_newest_before(&self, cutoff: Timestamp) -> Result<(), HistoryError> {
-        either!(self, store => store.forget_newest_before(cutoff).await)
+        in_turn!(self, store => store.forget_newest_before(cutoff))
     }
 
     /// Bytes the database takes.
     pub(crate) async fn bytes(&self) -> u64 {
-        either!(self, store => store.bytes().await)
+        in_turn!(self, store => store.bytes())
     }
 
     pub(crate) async fn close(&self) {
-        either!(self, store => store.close().await);
+        in_turn!(self, store => store.close());
     }
 }

@@ -33,6 +33,7 @@ use std::{
     },
     time::Duration,
 };
+use work::Work;
 
 const CATALOG: &str = "history.db";
 
@@ -118,20 +119,27 @@ struct MonthFile {
 }
 
 pub(crate) struct SqliteStore {
+    /// Says when the databases' threads are waited for.
+    pub(super) work: Work,
     folder: PathBuf,
     catalog: File,
     months: RwLock<BTreeMap<Month, Arc<MonthFile>>>,
 }
 
 impl SqliteStore {
-    pub(crate) async fn open(folder: &Path) -> Result<SqliteStore, HistoryError> {
+    pub(crate) async fn open(folder: &Path, work: Work) -> Result<SqliteStore, HistoryError> {
+        let doing = work.clone();
+        doing.outside(Self::open_files(folder, work)).await
+    }
+
+    async fn open_files(folder: &Path, work: Work) -> Result<SqliteStore, HistoryError> {
         create_folder(folder).map_err(io_at("creating", folder))?;
         let catalog = File::open(folder, CATALOG.to_owned());
         let mut db = catalog.connection().await?;
         migrate(&mut db, sql::catalog_schema("REAL")).await.map_err(catalog.at("migrating"))?;
         let found = on_sqlite::meta(&mut db, "format").await.map_err(catalog.at("opening"))?;
         let format = Format::of(found, catalog.path.display())?;
-        let store = SqliteStore { folder: folder.to_owned(), catalog, months: RwLock::default() };
+        let store = SqliteStore { work, folder: folder.to_owned(), catalog, months: RwLock::default() };
         for entry in fs::read_dir(folder).map_err(io_at("listing", folder))? {
             let name = entry.map_err(io_at("listing", folder))?.file_name();
             if let Some(month) = name.to_str().and_then(month_of_file) {
@@ -200,39 +208,57 @@ impl SqliteStore {
     pub(crate) async fn commit(&self, batch: &Batch) -> Result<(), HistoryError> {
         // Names first: a block must never be there without its series' name.
         if !batch.names.is_empty() {
-            let mut tx = self.catalog.begin().await?;
-            on_sqlite::insert_names(&mut tx, batch).await.map_err(self.catalog.at("storing names"))?;
-            tx.commit().await.map_err(self.catalog.at("storing names"))?;
+            self.work.outside(self.commit_names(batch)).await?;
         }
         let mut months: BTreeMap<Month, Vec<&Block>> = BTreeMap::new();
         for block in &batch.blocks {
             months.entry(block.month()).or_default().push(block);
         }
         for (month, blocks) in months {
-            let file = self.month_or_new(month).await?;
-            let mut tx = file.file.begin().await?;
-            let new = on_sqlite::insert_blocks(&mut tx, month, &blocks)
-                .await
-                .map_err(file.file.at("storing blocks"))?;
-            tx.commit().await.map_err(file.file.at("storing blocks"))?;
-            if let Some(added) = MonthTotals::of(blocks).filter(|_| new) {
-                let mut totals = file.totals.write();
-                *totals = if totals.blocks == 0 { added } else { totals.with(&added) };
-            }
-            file.version.fetch_add(1, Ordering::Relaxed);
+            self.work.outside(self.commit_blocks(month, blocks)).await?;
         }
         for days in batch.hours.chunk_by(|a, b| month_of_day(a.day) == month_of_day(b.day)) {
-            let file = self.month_or_new(month_of_day(days[0].day)).await?;
-            let mut tx = file.file.begin().await?;
-            on_sqlite::put_hours(&mut tx, days).await.map_err(file.file.at("storing hours"))?;
-            tx.commit().await.map_err(file.file.at("storing hours"))?;
+            self.work.outside(self.commit_hours(days)).await?;
         }
         if !batch.states.is_empty() || !batch.blocks.is_empty() {
-            let mut tx = self.catalog.begin().await?;
-            on_sqlite::put_states(&mut tx, batch).await.map_err(self.catalog.at("storing states"))?;
-            tx.commit().await.map_err(self.catalog.at("storing states"))?;
+            self.work.outside(self.commit_states(batch)).await?;
         }
         Ok(())
+    }
+
+    async fn commit_names(&self, batch: &Batch) -> Result<(), HistoryError> {
+        let mut tx = self.catalog.begin().await?;
+        on_sqlite::insert_names(&mut tx, batch).await.map_err(self.catalog.at("storing names"))?;
+        tx.commit().await.map_err(self.catalog.at("storing names"))
+    }
+
+    async fn commit_blocks(&self, month: Month, blocks: Vec<&Block>) -> Result<(), HistoryError> {
+        let file = self.month_or_new(month).await?;
+        let mut tx = file.file.begin().await?;
+        let new = on_sqlite::insert_blocks(&mut tx, month, &blocks)
+            .await
+            .map_err(file.file.at("storing blocks"))?;
+        tx.commit().await.map_err(file.file.at("storing blocks"))?;
+        if let Some(added) = MonthTotals::of(blocks).filter(|_| new) {
+            let mut totals = file.totals.write();
+            *totals = if totals.blocks == 0 { added } else { totals.with(&added) };
+        }
+        file.version.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn commit_hours(&self, days: &[DayOfHours]) -> Result<(), HistoryError> {
+        let Some(first) = days.first() else { return Ok(()) };
+        let file = self.month_or_new(month_of_day(first.day)).await?;
+        let mut tx = file.file.begin().await?;
+        on_sqlite::put_hours(&mut tx, days).await.map_err(file.file.at("storing hours"))?;
+        tx.commit().await.map_err(file.file.at("storing hours"))
+    }
+
+    async fn commit_states(&self, batch: &Batch) -> Result<(), HistoryError> {
+        let mut tx = self.catalog.begin().await?;
+        on_sqlite::put_states(&mut tx, batch).await.map_err(self.catalog.at("storing states"))?;
+        tx.commit().await.map_err(self.catalog.at("storing states"))
     }
 
     pub(super) fn months(&self) -> BTreeMap<Month, MonthTotals> {
@@ -356,6 +382,17 @@ impl SqliteStore {
         last_id: i64,
     ) -> Result<(), HistoryError> {
         let Some(file) = self.month(month) else { return Ok(()) };
+        self.work.outside(self.replace_blocks(&file, month, replacement)).await?;
+        // Their readings are accounted for: a restart need not open them.
+        self.work.outside(self.note_accounted(last_id)).await
+    }
+
+    async fn replace_blocks(
+        &self,
+        file: &MonthFile,
+        month: Month,
+        replacement: &Replacement,
+    ) -> Result<(), HistoryError> {
         let failed = || file.file.at("merging blocks");
         let mut tx = file.file.begin().await?;
         on_sqlite::replace(&mut tx, month, replacement).await.map_err(failed())?;
@@ -363,7 +400,10 @@ impl SqliteStore {
         tx.commit().await.map_err(failed())?;
         *file.totals.write() = totals.first().map(|(_, t)| *t).unwrap_or_default();
         file.version.fetch_add(1, Ordering::Relaxed);
-        // Their readings are accounted for: a restart need not open them.
+        Ok(())
+    }
+
+    async fn note_accounted(&self, last_id: i64) -> Result<(), HistoryError> {
         let mut db = self.catalog.connection().await?;
         on_sqlite::put_meta(&mut db, "accounted", last_id).await.map_err(self.catalog.at("merging blocks"))
     }

@@ -1,10 +1,7 @@
 //! The store over disks that misbehave.
 
 use super::place::{Place, all, key, points, reading, until};
-use crate::{
-    AppendError, Disk, DiskFile, History, HistoryOptions, StdDisk,
-    wal::fault::{FaultDisk, Unsynced},
-};
+use crate::{AppendError, Disk, DiskFile, FaultDisk, History, HistoryOptions, StdDisk, Unsynced};
 use parking_lot::{Condvar, Mutex};
 use std::{io, sync::Arc};
 

@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod disks;
+mod dying;
 mod fuzzing;
 mod merging;
 mod model;

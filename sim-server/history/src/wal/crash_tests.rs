@@ -2,7 +2,7 @@
 
 use super::{
     OpenReport, Wal,
-    fault::{FaultDisk, Unsynced},
+    fault_disk::{FaultDisk, Unsynced},
 };
 use proptest::prelude::*;
 use std::{collections::BTreeSet, sync::Arc};

@@ -14,8 +14,7 @@
 //! abandoned and the next one declares how much of it counts.
 
 mod disk;
-#[cfg(test)]
-pub(crate) mod fault;
+mod fault_disk;
 mod frame;
 mod log;
 mod recover;
@@ -23,6 +22,7 @@ mod segment;
 
 pub use disk::{Disk, DiskFile, StdDisk};
 pub(crate) use disk::{create_folder, sync_folder};
+pub use fault_disk::{FaultDisk, Unsynced};
 pub(crate) use log::{Segment, Wal, WalError};
 pub use recover::{Damage, OpenReport, TornTail};
 

@@ -1,4 +1,4 @@
-//! A disk in memory that fails on demand and can lose power at any byte.
+//! A disk in memory that fails on demand and can lose power at any byte: for tests of whatever keeps telemetry.
 
 use super::disk::{Disk, DiskFile};
 use parking_lot::Mutex;
@@ -30,67 +30,98 @@ struct State {
     failing_syncs: u32,
     longest_write: Option<usize>,
     refuses_changes: bool,
+    lies: bool,
 }
 
 /// What survives of bytes that were written and not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unsynced {
+pub enum Unsynced {
     Lost,
     Kept,
     /// Half of them, the rest zeros: a file system that extended the file before it wrote the data.
     Torn,
+    /// For each file what the number draws: any of these, sectors of which some are zeros, or a part; names that were not durable
+    /// may be there or not.
+    Drawn(u64),
 }
 
+/// What a drawn aftermath keeps or loses as a whole.
+const SECTOR_BYTES: usize = 64;
+
+/// The disk. Clones are the same one.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct FaultDisk(Arc<Mutex<State>>);
+pub struct FaultDisk(Arc<Mutex<State>>);
 
 impl FaultDisk {
-    pub(crate) fn power_off_at_operation(&self, operation: u64) {
+    /// The power goes when so many operations are done.
+    pub fn power_off_at_operation(&self, operation: u64) {
         self.0.lock().power_off_at_operation = Some(operation);
     }
-    pub(crate) fn power_off_at_byte(&self, byte: u64) {
+    /// The power goes when so many bytes are written.
+    pub fn power_off_at_byte(&self, byte: u64) {
         self.0.lock().power_off_at_byte = Some(byte);
     }
-    pub(crate) fn set_free_bytes(&self, free: Option<u64>) {
+    pub fn is_power_off(&self) -> bool {
+        self.0.lock().is_power_off()
+    }
+    /// Room for so many more bytes; `None`: for any.
+    pub fn set_free_bytes(&self, free: Option<u64>) {
         self.0.lock().free_bytes = free;
     }
-    pub(crate) fn fail_syncs(&self, count: u32) {
+    /// The next syncs of files fail.
+    pub fn fail_syncs(&self, count: u32) {
         self.0.lock().failing_syncs = count;
     }
-    pub(crate) fn limit_writes(&self, longest: Option<usize>) {
+    /// Whether syncs of files succeed without doing anything.
+    pub fn lie_about_syncs(&self, lie: bool) {
+        self.0.lock().lies = lie;
+    }
+    /// A write takes at most so many bytes.
+    pub fn limit_writes(&self, longest: Option<usize>) {
         self.0.lock().longest_write = longest;
     }
     /// Whether truncating and removing fail, as on a file system that went read-only.
-    pub(crate) fn refuse_changes(&self, refuse: bool) {
+    pub fn refuse_changes(&self, refuse: bool) {
         self.0.lock().refuses_changes = refuse;
     }
-    pub(crate) fn operations(&self) -> u64 {
+    pub fn operations(&self) -> u64 {
         self.0.lock().operations
     }
-    pub(crate) fn written(&self) -> u64 {
+    pub fn written(&self) -> u64 {
         self.0.lock().written
     }
-    pub(crate) fn names(&self) -> Vec<String> {
+    pub fn names(&self) -> Vec<String> {
         self.0.lock().files.keys().cloned().collect()
     }
     /// Changes one byte of a file, on the platter and in the cache.
-    pub(crate) fn flip(&self, name: &str, offset: usize) {
+    pub fn flip(&self, name: &str, offset: usize) {
         let mut state = self.0.lock();
-        let contents = state.files.get_mut(name).expect("the file exists");
-        contents.cached[offset] ^= 0x55;
-        contents.durable[offset] ^= 0x55;
+        if let Some(contents) = state.files.get_mut(name) {
+            for bytes in [&mut contents.cached, &mut contents.durable] {
+                bytes.iter_mut().skip(offset).take(1).for_each(|byte| *byte ^= 0x55);
+            }
+        }
     }
-    pub(crate) fn len(&self, name: &str) -> usize {
-        self.0.lock().files[name].cached.len()
+    /// How long a file is; 0 when there is none.
+    pub fn len(&self, name: &str) -> usize {
+        self.0.lock().files.get(name).map_or(0, |contents| contents.cached.len())
     }
 
     /// The disk after the power came back.
-    pub(crate) fn after_power_loss(&self, unsynced: Unsynced) -> FaultDisk {
+    pub fn after_power_loss(&self, unsynced: Unsynced) -> FaultDisk {
         let state = self.0.lock();
         let mut files = BTreeMap::new();
-        let ghosts = state.ghosts.iter().filter(|_| unsynced == Unsynced::Lost);
-        for (name, contents) in state.files.iter().chain(ghosts) {
-            if !contents.named && unsynced == Unsynced::Lost {
+        let files_and_ghosts = state.files.iter().map(|file| (file, false));
+        let files_and_ghosts = files_and_ghosts.chain(state.ghosts.iter().map(|ghost| (ghost, true)));
+        for ((name, contents), is_ghost) in files_and_ghosts {
+            let mut draw = Draw::of(unsynced, name);
+            let names_are_lost = match unsynced {
+                Unsynced::Lost => true,
+                Unsynced::Drawn(_) => draw.next(2) == 0,
+                Unsynced::Kept | Unsynced::Torn => false,
+            };
+            // A name that was made is lost, one that was removed is back.
+            if (is_ghost != names_are_lost && (is_ghost || !contents.named)) || files.contains_key(name) {
                 continue;
             }
             let mut bytes = contents.durable.clone();
@@ -103,6 +134,21 @@ impl FaultDisk {
                     bytes.extend_from_slice(&tail[..half]);
                     bytes.resize(bytes.len() + tail.len() - half, 0);
                 }
+                Unsynced::Drawn(_) => {
+                    let kept = match draw.next(3) {
+                        0 => 0,
+                        1 => tail.len(),
+                        _ => draw.next(tail.len() + 1),
+                    };
+                    let loses_sectors = draw.next(3) == 0;
+                    for sector in tail[..kept].chunks(SECTOR_BYTES) {
+                        if loses_sectors && draw.next(2) == 0 {
+                            bytes.resize(bytes.len() + sector.len(), 0);
+                        } else {
+                            bytes.extend_from_slice(sector);
+                        }
+                    }
+                }
             }
             let forgotten = bytes.len();
             files.insert(
@@ -114,15 +160,36 @@ impl FaultDisk {
     }
 }
 
+/// Numbers drawn for one file (SplitMix64).
+struct Draw(u64);
+
+impl Draw {
+    fn of(unsynced: Unsynced, name: &str) -> Draw {
+        let seed = if let Unsynced::Drawn(seed) = unsynced { seed } else { 0 };
+        Draw(name.bytes().fold(seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
+    }
+
+    /// Below `bound`, which is not 0.
+    fn next(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % bound as u64) as usize
+    }
+}
+
 fn power_is_off() -> io::Error {
     io::Error::other("the power is off")
 }
 
 impl State {
-    fn operate(&mut self) -> io::Result<()> {
-        if self.power_off_at_operation.is_some_and(|at| self.operations >= at)
+    fn is_power_off(&self) -> bool {
+        self.power_off_at_operation.is_some_and(|at| self.operations >= at)
             || self.power_off_at_byte.is_some_and(|at| self.written >= at)
-        {
+    }
+
+    fn operate(&mut self) -> io::Result<()> {
+        if self.is_power_off() {
             return Err(power_is_off());
         }
         self.operations += 1;
@@ -142,6 +209,9 @@ impl State {
         if fails {
             contents.forgotten = contents.cached.len();
             return Err(io::Error::other("sync failed"));
+        }
+        if self.lies {
+            return Ok(());
         }
         let from = contents.durable.len();
         let forgotten = contents.forgotten.max(from).min(contents.cached.len());
@@ -190,7 +260,9 @@ impl Disk for FaultDisk {
         let mut state = self.0.lock();
         state.change()?;
         let contents = state.files.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
-        assert!(contents.cached.starts_with(bytes), "only what is there is written again");
+        if !contents.cached.starts_with(bytes) {
+            return Err(io::Error::other("what is written again was not there"));
+        }
         contents.cached.truncate(bytes.len());
         let on_platter = contents.durable.iter().zip(bytes).take_while(|(a, b)| a == b).count();
         contents.durable.truncate(on_platter);
