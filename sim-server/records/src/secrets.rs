@@ -38,8 +38,11 @@ pub fn is_secret(secret: &str, sha256_of_it: &[u8; 32]) -> bool {
 }
 
 /// 256 random bits as base64url text.
+///
+/// # Panics
+/// When the operating system has no randomness to give: a guessable secret would be worse.
 #[allow(clippy::panic)]
-pub(crate) fn random_text() -> String {
+pub fn random_text() -> String {
     let mut bytes = [0u8; 32];
     if let Err(e) = getrandom::fill(&mut bytes) {
         panic!("the operating system gives no random bytes: {e}");
@@ -47,7 +50,7 @@ pub(crate) fn random_text() -> String {
     BASE64URL_NOPAD.encode(&bytes)
 }
 
-pub(crate) fn sha256(text: &str) -> [u8; 32] {
+pub fn sha256(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
 }
 
