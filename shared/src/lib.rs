@@ -16,7 +16,9 @@ pub mod time;
 pub mod unit_conversion;
 pub mod units;
 
+pub mod group;
 pub mod scene;
+pub mod selector;
 pub mod series;
 pub mod sun;
 pub mod tariff;
