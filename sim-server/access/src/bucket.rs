@@ -44,10 +44,11 @@ impl Bucket {
         self.level = self.level.min(self.per_minute);
     }
 
-    /// A clock that was set back fills nothing.
+    /// A clock that was set back fills nothing, and filling goes on from there: waiting until it is where it was would starve
+    /// the key. However it jumps, no more than a minute's worth is given away.
     fn fill(&mut self, now: Timestamp) {
         let passed = now.since(self.at).max(0) as f64;
-        self.at = self.at.max(now);
+        self.at = now;
         self.level = (self.level + passed / MINUTE_MS as f64 * self.per_minute).min(self.per_minute);
     }
 }
@@ -85,11 +86,16 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_gives_nothing_away() {
+    fn a_clock_that_is_set_back_neither_fills_nor_starves() {
+        const DAY: i64 = 24 * 60 * MINUTE_MS;
         let mut bucket = Bucket::new(60, at(0));
         bucket.take(60, at(0));
-        assert!(bucket.ready(at(-MINUTE_MS)).is_err());
-        assert_eq!(bucket.ready(at(0)), Err(1_000));
+        assert_eq!(bucket.ready(at(-DAY)), Err(1_000));
+        assert_eq!(bucket.ready(at(1_000 - DAY)), Ok(()));
+        // And forward by a day: a minute's worth, not a day's.
+        bucket.take(1, at(1_000 - DAY));
+        bucket.take(60, at(DAY));
+        assert_eq!(bucket.ready(at(DAY)), Err(1_000));
     }
 
     #[test]

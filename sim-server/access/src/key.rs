@@ -1,6 +1,6 @@
 //! An API key: who holds it, what for, how far it reaches and how much it may ask.
 
-use crate::{Invalid, Network, check_text, given};
+use crate::{Invalid, KeyFault, Network, check_text, given};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::{selector::Selector, time::Timestamp};
@@ -9,9 +9,29 @@ use std::net::IpAddr;
 /// Every key starts so; what follows is 256 random bits.
 pub const KEY_PREFIX: &str = "ptk_";
 
+const NAME_MAX: usize = 100;
+const PURPOSE_MAX: usize = 500;
 const NETWORKS_MAX: usize = 100;
+/// Names in a scope, over all its kinds; every check looks through them.
+const SCOPE_MAX: usize = 1_000;
 /// Above anything a park holds; it keeps a slip of the finger from being a limit of none.
 const LIMIT_MAX: u64 = 1_000_000_000;
+
+/// What someone wants to do with telemetry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    Read,
+    Write,
+}
+
+impl Right {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Right::Read => "read",
+            Right::Write => "write",
+        }
+    }
+}
 
 /// What a key may do with what is in its scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +41,15 @@ pub struct Rights {
     pub read: bool,
     #[serde(default)]
     pub write: bool,
+}
+
+impl Rights {
+    pub fn include(self, right: Right) -> bool {
+        match right {
+            Right::Read => self.read,
+            Right::Write => self.write,
+        }
+    }
 }
 
 /// How much in a minute. A minute's worth may come at once.
@@ -126,6 +155,14 @@ impl NewKey {
 }
 
 impl ApiKey {
+    /// Whether it opens anything at that time.
+    pub(crate) fn is_over(&self, now: Timestamp) -> Option<KeyFault> {
+        if self.revoked_at.is_some() {
+            return Some(KeyFault::Revoked);
+        }
+        self.expires_at.filter(|at| *at <= now).map(|at| KeyFault::Expired { at })
+    }
+
     pub(crate) fn changed(&self, change: KeyChange) -> Result<ApiKey, Invalid> {
         let old = self.clone();
         ApiKey {
@@ -142,10 +179,19 @@ impl ApiKey {
     }
 
     fn checked(self) -> Result<ApiKey, Invalid> {
-        check_text("name", &self.name, 1)?;
-        check_text("purpose", &self.purpose, 0)?;
+        check_text("name", &self.name, 1, NAME_MAX)?;
+        check_text("purpose", &self.purpose, 0, PURPOSE_MAX)?;
         if !self.rights.read && !self.rights.write {
             return Err(Invalid::new("rights", "a key reads, writes or does both"));
+        }
+        let scope = &self.scope;
+        let names = scope.devices.len()
+            + scope.types.len()
+            + scope.buildings.len()
+            + scope.groups.len()
+            + scope.measurements.len();
+        if names > SCOPE_MAX {
+            return Err(Invalid::new("scope", format!("at most {SCOPE_MAX} names, not {names}")));
         }
         if self.sources.len() > NETWORKS_MAX {
             return Err(Invalid::new("sources", format!("at most {NETWORKS_MAX} networks")));

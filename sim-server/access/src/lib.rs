@@ -1,26 +1,32 @@
-//! What other systems may do with the park's data, and what they are told of by themselves.
+//! What other systems may do with the park's telemetry.
 //!
 //! An API key is a principal beside people: it reads or writes telemetry within its scope and its limits, and nothing else.
 //! [`KeyRing`] holds them all in memory, so that a request costs a hash and a look-up; what is counted of their use is added
-//! to the records now and then. A [`Webhook`] says where to tell what; delivering is the `push` crate's affair.
+//! to the records now and then.
 //!
 //! ```text
-//! request → ring.admit(key, address, now) → Pass → pass.scope(), pass.read(points) …
-//!                     └ KeyFault: unknown, expired, revoked, from elsewhere, too many
+//! request → ring.admit(credential, address, right, now) → Pass → pass.may(device, measurement), pass.read(points) …
+//!                     └ KeyFault: unknown, expired, revoked, from elsewhere, no such right, too many
 //! ```
+//!
+//! Whoever answers something large asks [`Pass::still_good`] between its parts: a key that is revoked opens nothing from that
+//! moment, also not the rest of an answer.
 
 mod bucket;
+mod fault;
 mod key;
 mod network;
+mod request;
 mod ring;
 mod usage;
-mod webhook;
 
 pub use bucket::Bucket;
-pub use key::{ApiKey, KEY_PREFIX, KeyChange, Limits, NewKey, Rights};
-pub use network::Network;
-pub use ring::{AccessError, KeyFault, KeyRing, Pass, Refused};
-pub use webhook::{Disabled, Event, NewWebhook, TelemetryPush, Webhook, WebhookChange};
+pub use fault::{AccessError, KeyFault};
+pub use key::{ApiKey, KEY_PREFIX, KeyChange, Limits, NewKey, Right, Rights};
+pub use network::{InvalidNetwork, Network};
+pub use request::{Credential, client_address, credential};
+pub use ring::{KeyRing, KeyView, Pass};
+pub use usage::{KeyDay, KeyUsage};
 
 /// What is wrong with a field of something asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,17 +37,13 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    pub(crate) fn new(field: &'static str, message: impl Into<String>) -> Invalid {
+    pub fn new(field: &'static str, message: impl Into<String>) -> Invalid {
         Invalid { field, message: message.into() }
     }
 }
 
-const NAME_MAX: usize = 100;
-const PURPOSE_MAX: usize = 500;
-
-/// A name or a purpose as a person writes it.
-pub(crate) fn check_text(field: &'static str, text: &str, least: usize) -> Result<(), Invalid> {
-    let most = if field == "purpose" { PURPOSE_MAX } else { NAME_MAX };
+/// Checks a name or a purpose as a person writes it: `least` to `most` characters, none of them control characters.
+pub fn check_text(field: &'static str, text: &str, least: usize, most: usize) -> Result<(), Invalid> {
     let length = text.chars().count();
     if !(least..=most).contains(&length) || text.chars().any(char::is_control) {
         let message = format!("{field} has {least} to {most} characters, none of them control characters");
@@ -51,7 +53,7 @@ pub(crate) fn check_text(field: &'static str, text: &str, least: usize) -> Resul
 }
 
 /// Tells a field that is left out, which stays as it is, from one that is `null`, which is taken away.
-pub(crate) fn given<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+pub fn given<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     T: serde::Deserialize<'de>,
     D: serde::Deserializer<'de>,

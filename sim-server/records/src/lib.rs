@@ -49,11 +49,11 @@ pub use devices::{DeviceRecord, StoredDevice};
 pub use error::RecordsError;
 pub use news::{Happened, News};
 pub use page::Page;
-pub use secrets::{DeviceSecret, is_secret, random_text, sha256};
+pub use secrets::{DeviceSecret, is_secret, random_bytes, random_text, sha256};
 pub use sessions::MqttSession;
 pub use tokens::{Rotation, WALL_TOKEN_PREFIX, WallTokenInfo};
 pub use users::{Role, User};
-pub use webhooks::{Delivery, DeliveryStatus, NewDelivery, StoredWebhook};
+pub use webhooks::{Delivery, DeliveryCounts, DeliveryStatus, NewDelivery, StoredWebhook};
 
 use engine::Engine;
 use shared::time::Timestamp;
@@ -96,7 +96,7 @@ impl Records {
             "DELETE FROM alarms WHERE raised_at < $1 AND open = 0",
             "DELETE FROM device_events WHERE received_at < $1",
             "DELETE FROM audit WHERE at < $1",
-            "DELETE FROM webhook_deliveries WHERE created_at < $1 AND status <> 'waiting'",
+            "DELETE FROM webhook_deliveries WHERE queued_at < $1 AND status <> 'waiting'",
             "DELETE FROM news WHERE at < $1",
         ];
         let mut pruned = 0;

@@ -10,14 +10,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::time::Timestamp;
 
-/// A webhook as it is kept. What it wants to hear is the `access` crate's affair.
+/// A webhook as it is kept. What it wants to hear is the `push` crate's affair.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredWebhook {
     pub id: String,
     pub created_at: Timestamp,
-    /// Deliveries that gave way to newer ones since it was created.
-    pub dropped: u64,
-    /// JSON; it holds the secret that signs, so that it can.
+    /// JSON; it holds the secrets that sign.
     pub body: String,
 }
 
@@ -27,8 +25,8 @@ pub enum DeliveryStatus {
     /// To be delivered, perhaps again.
     Waiting,
     Delivered,
-    /// Tried and not tried again.
-    Failed,
+    /// Given up; the outcome says why.
+    Dead,
 }
 
 impl DeliveryStatus {
@@ -36,12 +34,12 @@ impl DeliveryStatus {
         match self {
             DeliveryStatus::Waiting => "waiting",
             DeliveryStatus::Delivered => "delivered",
-            DeliveryStatus::Failed => "failed",
+            DeliveryStatus::Dead => "dead",
         }
     }
 
     fn parse(text: &str) -> Option<DeliveryStatus> {
-        [Self::Waiting, Self::Delivered, Self::Failed].into_iter().find(|status| status.as_str() == text)
+        [Self::Waiting, Self::Delivered, Self::Dead].into_iter().find(|status| status.as_str() == text)
     }
 }
 
@@ -53,14 +51,15 @@ pub struct NewDelivery {
     pub webhook: String,
     /// Such as `alarm.raised`.
     pub event: &'static str,
-    /// As it is sent.
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened: JSON.
     pub body: String,
 }
 
 impl NewDelivery {
-    pub fn new(webhook: &str, event: &'static str, body: impl FnOnce(&str) -> String) -> NewDelivery {
-        let id = new_id();
-        NewDelivery { body: body(&id), id, webhook: webhook.to_owned(), event }
+    pub fn new(webhook: &str, event: &'static str, at: Timestamp, body: String) -> NewDelivery {
+        NewDelivery { id: new_id(), webhook: webhook.to_owned(), event, at, body }
     }
 }
 
@@ -69,39 +68,53 @@ impl NewDelivery {
 #[serde(rename_all = "camelCase")]
 pub struct Delivery {
     pub id: String,
+    /// Its place among the webhook's deliveries, from 1 and without gaps.
+    pub sequence: u64,
+    #[serde(rename = "type")]
     pub event: String,
+    /// When it happened.
+    pub at: Timestamp,
     pub status: DeliveryStatus,
-    pub created_at: Timestamp,
-    /// Since when it has been tried; absent while it has not.
-    pub first_tried_at: Option<Timestamp>,
+    /// When it was queued, or queued anew.
+    pub queued_at: Timestamp,
     /// When it is due, while it waits.
     pub next_at: Timestamp,
+    /// Attempts that failed since it was queued.
     pub attempts: u64,
     pub ended_at: Option<Timestamp>,
-    /// What came of the last attempt: the status answered, or why there was none.
+    /// What the receiver last answered, or why there was no answer.
     pub outcome: Option<String>,
-    /// The JSON that is sent.
+    /// What happened: JSON.
+    #[serde(skip)]
     pub body: String,
 }
 
-type DeliveryRow =
-    (String, String, String, i64, Option<i64>, i64, i64, Option<i64>, Option<String>, String);
+/// How many of a webhook's deliveries there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryCounts {
+    pub waiting: u64,
+    pub delivered: u64,
+    pub dead: u64,
+}
 
-const COLUMNS: &str =
-    "id, event, status, created_at, first_tried_at, next_at, attempts, ended_at, outcome, body";
+type DeliveryRow = (String, i64, String, i64, String, i64, i64, i64, Option<i64>, Option<String>, String);
+
+const COLUMNS: &str = "id, seq, event, at, status, queued_at, next_at, attempts, ended_at, outcome, body";
 
 fn delivery(row: DeliveryRow) -> Result<Delivery, RecordsError> {
-    let (id, event, status, created_at, first_tried_at, next_at, attempts, ended_at, outcome, body) = row;
+    let (id, seq, event, at, status, queued_at, next_at, attempts, ended_at, outcome, body) = row;
     let Some(status) = DeliveryStatus::parse(&status) else {
         let message = format!("status {status:?} is none of ours");
         return Err(RecordsError::Corrupt { what: "delivery", id, message });
     };
     Ok(Delivery {
         id,
+        sequence: seq.unsigned_abs(),
         event,
+        at: Timestamp(at),
         status,
-        created_at: Timestamp(created_at),
-        first_tried_at: first_tried_at.map(Timestamp),
+        queued_at: Timestamp(queued_at),
         next_at: Timestamp(next_at),
         attempts: attempts.unsigned_abs(),
         ended_at: ended_at.map(Timestamp),
@@ -114,17 +127,26 @@ macro_rules! insert_deliveries {
     ($transaction:expr, $deliveries:expr, $now:expr) => {
         for delivery in $deliveries {
             // A webhook that was removed meanwhile is told nothing.
+            let seq: Option<i64> = sqlx::query_scalar(
+                "UPDATE webhooks SET last_seq = last_seq + 1 WHERE id = $1 RETURNING last_seq",
+            )
+            .bind(&delivery.webhook)
+            .fetch_optional(&mut *$transaction)
+            .await
+            .map_err(database("numbering a delivery"))?;
+            let Some(seq) = seq else { continue };
             sqlx::query(
                 "INSERT INTO webhook_deliveries
-                 (id, webhook_id, seq, event, status, created_at, next_at, attempts, body)
-                 SELECT $1, w.id, (SELECT COALESCE(MAX(d.seq), 0) + 1 FROM webhook_deliveries d WHERE d.webhook_id = w.id),
-                 $2, 'waiting', $3, $3, 0, $4 FROM webhooks w WHERE w.id = $5",
+                 (id, webhook_id, seq, event, at, body, status, queued_at, next_at, attempts)
+                 VALUES ($1, $2, $3, $4, $5, $6, 'waiting', $7, $7, 0)",
             )
             .bind(&delivery.id)
-            .bind(delivery.event)
-            .bind($now.0)
-            .bind(&delivery.body)
             .bind(&delivery.webhook)
+            .bind(seq)
+            .bind(delivery.event)
+            .bind(delivery.at.0)
+            .bind(&delivery.body)
+            .bind($now.0)
             .execute(&mut *$transaction)
             .await
             .map_err(database("queueing deliveries"))?;
@@ -135,7 +157,7 @@ macro_rules! insert_deliveries {
 impl Records {
     pub async fn insert_webhook(&self, webhook: &StoredWebhook) -> Result<(), RecordsError> {
         on_writer!(self, pool => {
-            sqlx::query("INSERT INTO webhooks (id, created_at, dropped, body) VALUES ($1, $2, 0, $3)")
+            sqlx::query("INSERT INTO webhooks (id, created_at, last_seq, body) VALUES ($1, $2, 0, $3)")
                 .bind(&webhook.id)
                 .bind(webhook.created_at.0)
                 .bind(&webhook.body)
@@ -156,7 +178,7 @@ impl Records {
                 .map_err(database("changing a webhook"))?
                 .rows_affected()
         });
-        found(changed, "webhook", id)
+        found(changed, id)
     }
 
     /// Removes it with all its deliveries.
@@ -178,21 +200,20 @@ impl Records {
             transaction.commit().await.map_err(database(DOING))?;
             changed
         });
-        found(changed, "webhook", id)
+        found(changed, id)
     }
 
     /// Oldest first.
     pub async fn webhooks(&self) -> Result<Vec<StoredWebhook>, RecordsError> {
-        let rows: Vec<(String, i64, i64, String)> = on_reader!(self, pool => {
-            sqlx::query_as("SELECT id, created_at, dropped, body FROM webhooks ORDER BY created_at, id")
+        let rows: Vec<(String, i64, String)> = on_reader!(self, pool => {
+            sqlx::query_as("SELECT id, created_at, body FROM webhooks ORDER BY created_at, id")
                 .fetch_all(pool)
                 .await
                 .map_err(database("reading the webhooks"))?
         });
-        let stored = |(id, created_at, dropped, body): (String, i64, i64, String)| StoredWebhook {
+        let stored = |(id, created_at, body): (String, i64, String)| StoredWebhook {
             id,
             created_at: Timestamp(created_at),
-            dropped: dropped.unsigned_abs(),
             body,
         };
         Ok(rows.into_iter().map(stored).collect())
@@ -221,31 +242,15 @@ impl Records {
         Ok(())
     }
 
-    /// The delivery that comes next: the oldest that waits, but never one of this event.
-    pub async fn next_delivery(&self, webhook: &str, but: &str) -> Result<Option<Delivery>, RecordsError> {
-        self.first_waiting(webhook, but, false).await
-    }
-
-    /// The oldest delivery of one event that waits.
-    pub async fn next_of_event(&self, webhook: &str, event: &str) -> Result<Option<Delivery>, RecordsError> {
-        self.first_waiting(webhook, event, true).await
-    }
-
-    async fn first_waiting(
-        &self,
-        webhook: &str,
-        event: &str,
-        same: bool,
-    ) -> Result<Option<Delivery>, RecordsError> {
+    /// The delivery that comes next: the oldest that waits, due or not.
+    pub async fn next_delivery(&self, webhook: &str) -> Result<Option<Delivery>, RecordsError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM webhook_deliveries WHERE webhook_id = $1 AND status = 'waiting'
-             AND event {} $2 ORDER BY seq, id LIMIT 1",
-            if same { "=" } else { "<>" }
+             ORDER BY seq LIMIT 1"
         );
         let row: Option<DeliveryRow> = on_reader!(self, pool => {
             sqlx::query_as(sqlx::AssertSqlSafe(sql))
                 .bind(webhook)
-                .bind(event)
                 .fetch_optional(pool)
                 .await
                 .map_err(database("reading the next delivery"))?
@@ -253,20 +258,20 @@ impl Records {
         row.map(delivery).transpose()
     }
 
-    /// Writes how an attempt went. The outcome is what the delivery now says of itself.
+    /// Writes how an attempt went, unless the delivery was queued anew meanwhile.
     pub async fn settle_delivery(&self, delivery: &Delivery) -> Result<(), RecordsError> {
         on_writer!(self, pool => {
             sqlx::query(
-                "UPDATE webhook_deliveries SET status = $1, first_tried_at = $2, next_at = $3, attempts = $4,
-                 ended_at = $5, outcome = $6 WHERE id = $7",
+                "UPDATE webhook_deliveries SET status = $1, next_at = $2, attempts = $3, ended_at = $4, outcome = $5
+                 WHERE id = $6 AND queued_at = $7",
             )
             .bind(delivery.status.as_str())
-            .bind(delivery.first_tried_at.map(|at| at.0))
             .bind(delivery.next_at.0)
             .bind(i64::try_from(delivery.attempts).unwrap_or(i64::MAX))
             .bind(delivery.ended_at.map(|at| at.0))
             .bind(&delivery.outcome)
             .bind(&delivery.id)
+            .bind(delivery.queued_at.0)
             .execute(pool)
             .await
             .map_err(database("writing how a delivery went"))?;
@@ -274,132 +279,128 @@ impl Records {
         Ok(())
     }
 
-    /// What waits is due now, as if it had never been tried.
-    pub async fn retry_deliveries(&self, webhook: &str, now: Timestamp) -> Result<(), RecordsError> {
-        on_writer!(self, pool => {
+    /// Queues a delivery that has ended once more, under its id and in its place; one that waits becomes due.
+    pub async fn replay_delivery(&self, webhook: &str, id: &str, now: Timestamp) -> Result<(), RecordsError> {
+        let changed = on_writer!(self, pool => {
             sqlx::query(
-                "UPDATE webhook_deliveries SET first_tried_at = NULL, next_at = $1
-                 WHERE webhook_id = $2 AND status = 'waiting'",
+                "UPDATE webhook_deliveries SET status = 'waiting', queued_at = $1, next_at = $1, attempts = 0, ended_at = NULL
+                 WHERE webhook_id = $2 AND id = $3",
             )
             .bind(now.0)
-            .bind(webhook)
-            .execute(pool)
-            .await
-            .map_err(database("making deliveries due again"))?;
-        });
-        Ok(())
-    }
-
-    /// Gives up a delivery that waits; `false` when there is none.
-    pub async fn discard_delivery(
-        &self,
-        webhook: &str,
-        id: &str,
-        why: &str,
-        now: Timestamp,
-    ) -> Result<bool, RecordsError> {
-        Ok(on_writer!(self, pool => {
-            sqlx::query(
-                "UPDATE webhook_deliveries SET status = 'failed', ended_at = $1, outcome = $2
-                 WHERE webhook_id = $3 AND id = $4 AND status = 'waiting'",
-            )
-            .bind(now.0)
-            .bind(why)
             .bind(webhook)
             .bind(id)
             .execute(pool)
             .await
-            .map_err(database("discarding a delivery"))?
+            .map_err(database("queueing a delivery anew"))?
             .rows_affected()
-        }) == 1)
-    }
-
-    /// How many deliveries wait: of this event, and of all others.
-    pub async fn waiting_deliveries(&self, webhook: &str, event: &str) -> Result<(u64, u64), RecordsError> {
-        let (of_event, all): (i64, i64) = on_reader!(self, pool => {
-            sqlx::query_as(
-                "SELECT COALESCE(SUM(CASE WHEN event = $2 THEN 1 ELSE 0 END), 0), COUNT(*)
-                 FROM webhook_deliveries WHERE webhook_id = $1 AND status = 'waiting'",
-            )
-            .bind(webhook)
-            .bind(event)
-            .fetch_one(pool)
-            .await
-            .map_err(database("counting deliveries"))?
         });
-        Ok((of_event.unsigned_abs(), (all - of_event).unsigned_abs()))
+        match changed {
+            0 => Err(RecordsError::NotFound { what: "delivery", id: id.to_owned() }),
+            _ => Ok(()),
+        }
     }
 
-    /// Of the deliveries of this event that wait, keeps the newest `keep` and counts the others as dropped; says how many.
-    pub async fn drop_deliveries(
+    /// Queues all that were given up once more and makes all that wait due; says how many wait now.
+    pub async fn replay_dead_deliveries(&self, webhook: &str, now: Timestamp) -> Result<u64, RecordsError> {
+        Ok(on_writer!(self, pool => {
+            sqlx::query(
+                "UPDATE webhook_deliveries SET status = 'waiting', queued_at = $1, next_at = $1, attempts = 0, ended_at = NULL
+                 WHERE webhook_id = $2 AND status <> 'delivered'",
+            )
+            .bind(now.0)
+            .bind(webhook)
+            .execute(pool)
+            .await
+            .map_err(database("queueing deliveries anew"))?
+            .rows_affected()
+        }))
+    }
+
+    /// Keeps the newest `waiting` of those that wait, giving the others up, and the newest `ended` of those that have ended.
+    /// Says how many were given up.
+    pub async fn bound_deliveries(
         &self,
         webhook: &str,
-        event: &str,
-        keep: usize,
+        (waiting, ended): (usize, usize),
+        why: &str,
+        now: Timestamp,
     ) -> Result<u64, RecordsError> {
-        const DOING: &str = "dropping deliveries";
+        const DOING: &str = "bounding a webhook's queue";
         Ok(on_writer!(self, pool => {
             let mut transaction = pool.begin().await.map_err(database(DOING))?;
-            let dropped = sqlx::query(
-                "DELETE FROM webhook_deliveries WHERE webhook_id = $1 AND event = $2 AND status = 'waiting'
-                 AND seq <= (SELECT d.seq FROM webhook_deliveries d WHERE d.webhook_id = $1 AND d.event = $2
-                             AND d.status = 'waiting' ORDER BY d.seq DESC LIMIT 1 OFFSET $3)",
+            let given_up = sqlx::query(
+                "UPDATE webhook_deliveries SET status = 'dead', ended_at = $1, outcome = $2
+                 WHERE webhook_id = $3 AND status = 'waiting'
+                 AND seq <= (SELECT d.seq FROM webhook_deliveries d WHERE d.webhook_id = $3 AND d.status = 'waiting'
+                             ORDER BY d.seq DESC LIMIT 1 OFFSET $4)",
             )
+            .bind(now.0)
+            .bind(why)
             .bind(webhook)
-            .bind(event)
-            .bind(rows(keep))
+            .bind(rows(waiting))
             .execute(&mut *transaction)
             .await
             .map_err(database(DOING))?
             .rows_affected();
-            sqlx::query("UPDATE webhooks SET dropped = dropped + $1 WHERE id = $2")
-                .bind(i64::try_from(dropped).unwrap_or(i64::MAX))
-                .bind(webhook)
-                .execute(&mut *transaction)
-                .await
-                .map_err(database(DOING))?;
+            sqlx::query(
+                "DELETE FROM webhook_deliveries WHERE webhook_id = $1 AND status <> 'waiting'
+                 AND seq <= (SELECT d.seq FROM webhook_deliveries d WHERE d.webhook_id = $1 AND d.status <> 'waiting'
+                             ORDER BY d.seq DESC LIMIT 1 OFFSET $2)",
+            )
+            .bind(webhook)
+            .bind(rows(ended))
+            .execute(&mut *transaction)
+            .await
+            .map_err(database(DOING))?;
             transaction.commit().await.map_err(database(DOING))?;
-            dropped
+            given_up
         }))
     }
 
-    /// Keeps the newest `keep` of a webhook's deliveries that have ended.
-    pub async fn trim_deliveries(&self, webhook: &str, keep: usize) -> Result<(), RecordsError> {
-        on_writer!(self, pool => {
-            sqlx::query(
-                "DELETE FROM webhook_deliveries WHERE webhook_id = $1 AND status <> 'waiting'
-                 AND seq <= (SELECT d.seq FROM webhook_deliveries d WHERE d.webhook_id = $1
-                             AND d.status <> 'waiting' ORDER BY d.seq DESC LIMIT 1 OFFSET $2)",
-            )
-            .bind(webhook)
-            .bind(rows(keep))
-            .execute(pool)
-            .await
-            .map_err(database("forgetting old deliveries"))?;
+    /// How many of a webhook's deliveries wait and have ended.
+    pub async fn delivery_counts(&self, webhook: &str) -> Result<DeliveryCounts, RecordsError> {
+        let counted: Vec<(String, i64)> = on_reader!(self, pool => {
+            sqlx::query_as("SELECT status, COUNT(*) FROM webhook_deliveries WHERE webhook_id = $1 GROUP BY status")
+                .bind(webhook)
+                .fetch_all(pool)
+                .await
+                .map_err(database("counting deliveries"))?
         });
-        Ok(())
+        let of = |status: DeliveryStatus| {
+            let found = counted.iter().find(|(name, _)| name == status.as_str());
+            found.map_or(0, |(_, count)| count.unsigned_abs())
+        };
+        Ok(DeliveryCounts {
+            waiting: of(DeliveryStatus::Waiting),
+            delivered: of(DeliveryStatus::Delivered),
+            dead: of(DeliveryStatus::Dead),
+        })
     }
 
-    /// A page of a webhook's deliveries, newest first.
+    /// A page of a webhook's deliveries, newest first, all or those of one status.
     pub async fn deliveries(
         &self,
         webhook: &str,
+        status: Option<DeliveryStatus>,
         limit: usize,
         offset: usize,
     ) -> Result<Page<Delivery>, RecordsError> {
         const DOING: &str = "reading deliveries";
-        let sql = format!(
-            "SELECT {COLUMNS} FROM webhook_deliveries WHERE webhook_id = $1
-             ORDER BY seq DESC, id DESC LIMIT $2 OFFSET $3"
-        );
+        const WHICH: &str = "WHERE webhook_id = $1 AND ($2 = '' OR status = $2)";
+        let status = status.map_or("", DeliveryStatus::as_str);
+        let count = format!("SELECT COUNT(*) FROM webhook_deliveries {WHICH}");
+        let sql =
+            format!("SELECT {COLUMNS} FROM webhook_deliveries {WHICH} ORDER BY seq DESC LIMIT $3 OFFSET $4");
         let (total, rows): (i64, Vec<DeliveryRow>) = on_reader!(self, pool => {
-            let total = sqlx::query_scalar("SELECT COUNT(*) FROM webhook_deliveries WHERE webhook_id = $1")
+            let total = sqlx::query_scalar(sqlx::AssertSqlSafe(count))
                 .bind(webhook)
+                .bind(status)
                 .fetch_one(pool)
                 .await
                 .map_err(database(DOING))?;
             let rows = sqlx::query_as(sqlx::AssertSqlSafe(sql))
                 .bind(webhook)
+                .bind(status)
                 .bind(rows(limit))
                 .bind(rows(offset))
                 .fetch_all(pool)
@@ -412,9 +413,9 @@ impl Records {
     }
 }
 
-fn found(changed: u64, what: &'static str, id: &str) -> Result<(), RecordsError> {
+fn found(changed: u64, id: &str) -> Result<(), RecordsError> {
     match changed {
-        0 => Err(RecordsError::NotFound { what, id: id.to_owned() }),
+        0 => Err(RecordsError::NotFound { what: "webhook", id: id.to_owned() }),
         _ => Ok(()),
     }
 }
