@@ -55,41 +55,6 @@ pub fn random_text() -> String {
     BASE64URL_NOPAD.encode(&random_bytes())
 }
 
-pub fn sha256(&self) -> [u8; 32] {
-        sha256(&self.0)
-    }
-}
-
-impl fmt::Display for DeviceSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for DeviceSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DeviceSecret(…)")
-    }
-}
-
-/// Whether `secret` is the one with this digest, in time that does not depend on where they differ.
-pub fn is_secret(secret: &str, sha256_of_it: &[u8; 32]) -> bool {
-    sha256(secret).ct_eq(sha256_of_it).into()
-}
-
-/// 256 random bits as base64url text.
-///
-/// # Panics
-/// When the operating system has no randomness to give: a guessable secret would be worse.
-#[allow(clippy::panic)]
-pub fn random_text() -> String {
-    let mut bytes = [0u8; 32];
-    if let Err(e) = getrandom::fill(&mut bytes) {
-        panic!("the operating system gives no random bytes: {e}");
-    }
-    BASE64URL_NOPAD.encode(&bytes)
-}
-
 pub fn sha256(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
 }

@@ -3,7 +3,7 @@
 use crate::{
     ApiError, App, Context,
     answer::{self, ok},
-    auth::{As, RoleViewer},
+    auth::Reader,
     extract::{Id, Query, Time},
     routes::cleaned::{Filling, cleaning_of, read_cleaned},
 };
@@ -97,15 +97,16 @@ pub(crate) struct DeviceHistory {
 }
 
 /// A measurement's past
-#[utoipa::path(get, path = "/api/v1/devices/{id}/history", tag = "devices", security(("bearer" = ["viewer"])),
+#[utoipa::path(get, path = "/api/v1/devices/{id}/history", tag = "devices", security(("bearer" = ["viewer"]), ("apiKey" = ["read"])),
     params(("id" = String, Path), HistoryQuery), responses((status = 200, body = ref("DeviceHistory"))))]
 pub(crate) async fn of_device(
     State(app): Context,
-    _: As<RoleViewer>,
+    reader: Reader,
     Id(device_id): Id<DeviceId>,
     Query(query): Query<HistoryQuery>,
 ) -> answer::Result<DeviceHistory> {
     let now = (app.state.clock)();
+    reader.require(&app, &device_id, query.measurement.as_deref())?;
     let (model, asked) = measurement_of(&app, &device_id, query.measurement.as_deref())?;
     let (measurement, kind, unit) = (asked.key.clone(), asked.kind, asked.unit.clone());
     let to = query.to.map_or(now, |Time(at)| at);
@@ -128,7 +129,8 @@ pub(crate) async fn of_device(
         }
         let cleaning = cleaning_of(model, asked, query.fill, query.window, query.k)?;
         let (cleaned, next) = read_cleaned(&app.state.history, &series, (from, to), limit, &cleaning).await?;
-        let points = cleaned.points.iter().map(|point| (point.timestamp.0, point.value)).collect();
+        let points: Vec<_> = cleaned.points.iter().map(|point| (point.timestamp.0, point.value)).collect();
+        reader.gave(points.len(), now);
         let flags = Some(cleaned.points.iter().map(|point| point.flag).collect());
         let (gaps, step, aggregate) = (Some(cleaned.gaps), None, None);
         return ok(DeviceHistory {
@@ -153,7 +155,7 @@ pub(crate) async fn of_device(
             return Err(ApiError::field("INVALID_VALUE", field, message));
         }
     }
-    let (points, next, aggregate) = match query.step {
+    let (points, next, aggregate): (Vec<(i64, f64)>, _, _) = match query.step {
         None => {
             if query.aggregate.is_some() {
                 let message = "aggregate says what to make of a step; give a step too";
@@ -174,6 +176,7 @@ pub(crate) async fn of_device(
             (points, next, Some(aggregate))
         }
     };
+    reader.gave(points.len(), now);
     let (step, flags, gaps) = (query.step, None, None);
     ok(DeviceHistory { device_id, measurement, unit, from, to, step, aggregate, points, next, flags, gaps })
 }
