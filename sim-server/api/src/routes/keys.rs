@@ -1,7 +1,7 @@
 //! API keys: what other systems sign in with.
 
 use crate::{
-    ApiError, Context,
+    ApiError, App, Context,
     answer::{self, Paged, Paging, created, ok},
     auth::{As, RoleAdmin},
     extract::{Body, Id, Query},
@@ -9,6 +9,7 @@ use crate::{
 };
 use access::{KeyChange, KeyUsage, KeyView, NewKey};
 use axum::extract::State;
+use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -101,6 +102,12 @@ pub(crate) async fn revoke(
     ok(view)
 }
 
+/// The park's day.
+fn today(app: &App) -> jiff::civil::Date {
+    let zone = TimeZone::get(&app.state.twin.scene().park.time_zone).unwrap_or(TimeZone::UTC);
+    (app.state.clock)().to_jiff().to_zoned(zone).date()
+}
+
 /// What an API key did, by day
 #[utoipa::path(get, path = "/api/v1/keys/{id}/usage", tag = "other systems", security(("bearer" = ["admin"])),
     params(("id" = String, Path), UsageQuery), responses((status = 200, body = ref("KeyUsage"))))]
@@ -110,7 +117,7 @@ pub(crate) async fn usage(
     Id(id): Id<String>,
     Query(query): Query<UsageQuery>,
 ) -> answer::Result<KeyUsage> {
-    let today = app.day_of((app.state.clock)())?;
+    let today = today(&app);
     let to = query.to.unwrap_or(today);
     let from = match query.from {
         Some(from) => from,

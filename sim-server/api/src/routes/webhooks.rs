@@ -4,9 +4,9 @@ use crate::{
     ApiError, Context,
     answer::{self, Paged, Paging, created, ok},
     auth::{As, RoleAdmin},
-    extract::{Body, Id, Query},
+    extract::{Body, Id, Ids, Query},
 };
-use axum::extract::{Path, State};
+use axum::extract::State;
 use push::{NewWebhook, Webhook, WebhookChange, WebhookView};
 use records::{Delivery, DeliveryStatus};
 use schemars::JsonSchema;
@@ -194,7 +194,7 @@ pub(crate) async fn deliveries(
 pub(crate) async fn replay(
     State(app): Context,
     caller: As<RoleAdmin>,
-    Path((id, delivery)): Path<(String, String)>,
+    Ids(id, delivery): Ids,
 ) -> answer::Result<()> {
     let now = (app.state.clock)();
     app.state.push.replay(&id, &delivery, now).await?;
