@@ -166,7 +166,8 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let keys = KeyRing::open(records.clone(), zone, args.trusted_proxy.clone(), now)
         .await
         .context("opening the API keys")?;
-    let push_options = PushOptions { networks: args.webhook_network.clone(), clock, ..PushOptions::default() };
+    let push_options =
+        PushOptions { networks: args.webhook_network.clone(), clock, ..PushOptions::default() };
     let devices = Arc::new(TwinValues(twin.clone()));
     let push = Push::open(records.clone(), devices, push_options, shutdown.clone())
         .await

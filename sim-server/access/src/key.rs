@@ -202,7 +202,10 @@ impl ApiKey {
             ("limits.pointsWrittenPerMinute", self.limits.points_written_per_minute),
         ] {
             if !(1..=LIMIT_MAX).contains(&limit) {
-                return Err(Invalid::new(field, format!("a limit is 1 to {LIMIT_MAX} a minute, not {limit}")));
+                return Err(Invalid::new(
+                    field,
+                    format!("a limit is 1 to {LIMIT_MAX} a minute, not {limit}"),
+                ));
             }
         }
         Ok(self)

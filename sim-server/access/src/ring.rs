@@ -1,8 +1,8 @@
 //! All keys, in memory: who holds one is found by its hash, and what becomes of a key holds from that moment.
 
 use crate::{
-    AccessError, ApiKey, Bucket, Credential, KEY_PREFIX, KeyChange, KeyFault, KeyUsage, Network, NewKey, Right,
-    client_address, credential,
+    AccessError, ApiKey, Bucket, Credential, KEY_PREFIX, KeyChange, KeyFault, KeyUsage, Network, NewKey,
+    Right, client_address, credential,
     usage::{KeyDay, Uncounted},
 };
 use http::HeaderMap;
@@ -415,6 +415,9 @@ impl Pass {
 
 impl std::fmt::Debug for Pass {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pass").field("key", &self.key().id).field("right", &self.right).finish_non_exhaustive()
+        f.debug_struct("Pass")
+            .field("key", &self.key().id)
+            .field("right", &self.right)
+            .finish_non_exhaustive()
     }
 }

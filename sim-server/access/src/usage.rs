@@ -46,8 +46,12 @@ impl Uncounted {
     pub(crate) fn take(&mut self, key: &str) -> Vec<KeyIncrement> {
         let last_use = self.last_use.take();
         let days = std::mem::take(&mut self.days);
-        let increments =
-            days.into_iter().map(|(day, counts)| KeyIncrement { key: key.to_owned(), day, counts, last_use: None });
+        let increments = days.into_iter().map(|(day, counts)| KeyIncrement {
+            key: key.to_owned(),
+            day,
+            counts,
+            last_use: None,
+        });
         let mut increments: Vec<KeyIncrement> = increments.collect();
         // A use is a request, and that is counted: there is a day.
         if let Some(last) = increments.last_mut() {

@@ -47,7 +47,10 @@ impl Courier {
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
-                        tracing::error!(webhook = self.webhook, "deliveries cannot be read, trying again: {error}");
+                        tracing::error!(
+                            webhook = self.webhook,
+                            "deliveries cannot be read, trying again: {error}"
+                        );
                     }
                     tokio::time::sleep(DATABASE_PAUSE).await;
                     continue;
@@ -111,7 +114,10 @@ impl Courier {
             tracing::warn!(webhook = self.webhook, delivery, outcome, "a delivery is given up");
         }
         while let Err(error) = self.inner.records.settle_delivery(&settled).await {
-            tracing::error!(webhook = self.webhook, "how a delivery went cannot be written, trying again: {error}");
+            tracing::error!(
+                webhook = self.webhook,
+                "how a delivery went cannot be written, trying again: {error}"
+            );
             tokio::time::sleep(DATABASE_PAUSE).await;
         }
     }
@@ -124,12 +130,7 @@ pub(crate) fn envelope(delivery: &Delivery) -> String {
 }
 
 /// The delivery after an attempt.
-fn settled(
-    delivery: Delivery,
-    outcome: Outcome,
-    options: &crate::PushOptions,
-    now: Timestamp,
-) -> Delivery {
+fn settled(delivery: Delivery, outcome: Outcome, options: &crate::PushOptions, now: Timestamp) -> Delivery {
     let attempts = delivery.attempts + 1;
     match outcome {
         Outcome::Delivered(status) => Delivery {

@@ -41,7 +41,7 @@ pub struct PushOptions {
     pub answer_within: Duration,
     pub first_wait_ms: i64,
     pub longest_wait_ms: i64,
-    /// A delivery is given up after so many attempts, about 13 hours with the waits as they are …
+    /// A delivery is given up after so many attempts, about 12 hours with the waits as they are …
     pub attempts_max: u64,
     /// … or when it fails and was queued longer ago than this: behind others that failed.
     pub give_up_after_ms: i64,
@@ -352,11 +352,8 @@ impl Inner {
     /// Ends a webhook's deliveries because of what its receiver said.
     pub(crate) async fn disable(self: &Arc<Self>, id: &str, why: &str) {
         let disabled = self.replace(id, |kept| {
-            let webhook = Webhook {
-                enabled: false,
-                disabled_because: Some(why.to_owned()),
-                ..kept.webhook.clone()
-            };
+            let webhook =
+                Webhook { enabled: false, disabled_because: Some(why.to_owned()), ..kept.webhook.clone() };
             Ok(Kept { webhook, ..kept.clone() })
         });
         match disabled.await {

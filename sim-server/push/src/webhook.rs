@@ -110,7 +110,11 @@ impl Kept {
     pub(crate) fn rotated(&self, overlap_ms: i64, now: Timestamp) -> Kept {
         let until = Timestamp(now.0.saturating_add(overlap_ms));
         let mut secrets = vec![KeptSecret { secret: Secret::generate(), until: None }];
-        let old = self.secrets.iter().cloned().map(|old| KeptSecret { until: Some(old.until.map_or(until, |at| at.min(until))), ..old });
+        let old = self
+            .secrets
+            .iter()
+            .cloned()
+            .map(|old| KeptSecret { until: Some(old.until.map_or(until, |at| at.min(until))), ..old });
         secrets.extend(old.filter(|old| old.until.is_some_and(|at| at > now)));
         Kept { webhook: self.webhook.clone(), secrets }
     }
@@ -158,6 +162,9 @@ fn checked_url(text: &str) -> Result<Url, Invalid> {
     if url.port() == Some(0) {
         return invalid("port 0 is no port".into());
     }
+    if url.as_str().parse::<http::Uri>().is_err() {
+        return invalid("write what is special in it as %XX".into());
+    }
     Ok(url)
 }
 
@@ -176,8 +183,16 @@ mod tests {
             assert_eq!(checked_url(text).unwrap().as_str(), expected);
         }
         for text in [
-            "", "example.com/hook", "ftp://example.com", "file:///etc/passwd", "https://", "https://u:p@example.com/",
-            "https://u@example.com/", "https://example.com/#x", "https://example.com:0/", "https://exa mple.com/",
+            "",
+            "example.com/hook",
+            "ftp://example.com",
+            "file:///etc/passwd",
+            "https://",
+            "https://u:p@example.com/",
+            "https://u@example.com/",
+            "https://example.com/#x",
+            "https://example.com:0/",
+            "https://exa mple.com/",
             "javascript:alert(1)",
         ] {
             assert_eq!(checked_url(text).unwrap_err().field, "url", "{text}");

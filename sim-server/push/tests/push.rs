@@ -275,7 +275,10 @@ async fn what_happens_is_told_signed_and_in_order(records: Records) {
         .map(|came| (came.json()["type"].as_str().unwrap().to_owned(), came.json()["data"]["id"].clone()))
         .collect();
     assert_eq!(told, expected);
-    assert_eq!((&came[20].json()["type"], &came[20].json()["data"]["device"]), (&json!("device.online"), &json!("bess-1")));
+    assert_eq!(
+        (&came[20].json()["type"], &came[20].json()["data"]["device"]),
+        (&json!("device.online"), &json!("bess-1"))
+    );
     for (index, came) in came.iter().enumerate() {
         assert_eq!(came.json()["sequence"], index + 1);
         assert_eq!(came.json()["id"], came.id());
@@ -316,7 +319,10 @@ async fn what_is_given_up_says_why_and_can_be_told_again(records: Records) {
     records.save_alarms(&[alarm("a-1", None)]).await.unwrap();
     let dead = running.until(&id, |all| status_of(all) == [DeliveryStatus::Dead]).await;
     let outcome = dead[0].outcome.clone().unwrap();
-    assert!(outcome.contains("4 attempts") && outcome.contains("503 Service Unavailable: not now"), "{outcome}");
+    assert!(
+        outcome.contains("4 attempts") && outcome.contains("503 Service Unavailable: not now"),
+        "{outcome}"
+    );
     // The next one is told all the same.
     records.save_alarms(&[alarm("a-2", None)]).await.unwrap();
     running.until(&id, |all| status_of(all) == [DeliveryStatus::Delivered, DeliveryStatus::Dead]).await;
@@ -332,7 +338,10 @@ async fn what_is_given_up_says_why_and_can_be_told_again(records: Records) {
     running.until(&id, |all| status_of(all) == [DeliveryStatus::Delivered; 4]).await;
     assert_eq!(receiver.count(16).await.len(), 16);
     let unknown = running.push.replay(&id, "none", now()).await;
-    assert!(matches!(unknown, Err(PushError::Records(records::RecordsError::NotFound { .. }))), "{unknown:?}");
+    assert!(
+        matches!(unknown, Err(PushError::Records(records::RecordsError::NotFound { .. }))),
+        "{unknown:?}"
+    );
     running.close().await;
 }
 
@@ -391,7 +400,8 @@ async fn what_happens_while_nobody_pushes_is_told_later(records: Records) {
 
 async fn a_full_queue_gives_up_the_oldest(records: Records) {
     let receiver = Receiver::listening().await;
-    let small = PushOptions { waiting_max: 3, ended_max: 4, answer_within: Duration::from_secs(600), ..options() };
+    let small =
+        PushOptions { waiting_max: 3, ended_max: 4, answer_within: Duration::from_secs(600), ..options() };
     let running = Running::open(&records, small).await;
     let (id, _) = running.hook(receiver.url()).await;
     receiver.will(&[Does::Hangs]);
@@ -445,11 +455,21 @@ async fn a_webhook_is_told_what_it_asked_for() {
         receivers.push(receiver);
     }
     let over = |id: &str, device| Alarm { cleared_at: Some(now()), ..alarm(id, device) };
-    records.save_alarms(&[alarm("park", None), over("b1", Some("bess-1")), over("pv", Some("pv-1"))]).await.unwrap();
+    records
+        .save_alarms(&[alarm("park", None), over("b1", Some("bess-1")), over("pv", Some("pv-1"))])
+        .await
+        .unwrap();
     let offline = Presence { device: "bess-1".parse().unwrap(), online: false, last_seen: None };
     records.save_presence(&[offline], now()).await.unwrap();
     for (receiver, expected) in receivers.iter().zip([
-        vec!["alarm.raised park", "alarm.raised b1", "alarm.ended b1", "alarm.raised pv", "alarm.ended pv", "device.offline bess-1"],
+        vec![
+            "alarm.raised park",
+            "alarm.raised b1",
+            "alarm.ended b1",
+            "alarm.raised pv",
+            "alarm.ended pv",
+            "device.offline bess-1",
+        ],
         vec!["alarm.ended b1", "alarm.ended pv"],
         vec!["alarm.raised b1", "alarm.ended b1", "device.offline bess-1"],
         vec!["alarm.raised b1", "device.offline bess-1"],
@@ -505,9 +525,19 @@ async fn no_way_leads_into_the_servers_own_network() {
     let folder = tempfile::tempdir().unwrap();
     let records = records_of(&format!("sqlite://{}", folder.path().join("records.db").display())).await;
     let receiver = Receiver::listening().await;
-    let running = Running::open(&records, PushOptions { networks: vec![], attempts_max: 1, ..options() }).await;
+    let running =
+        Running::open(&records, PushOptions { networks: vec![], attempts_max: 1, ..options() }).await;
     let port = receiver.address.port();
-    for host in ["127.0.0.1", "localhost", "0x7f000001", "2130706433", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "169.254.169.254"] {
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "0x7f000001",
+        "2130706433",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "0.0.0.0",
+        "169.254.169.254",
+    ] {
         let (id, _) = running.hook(format!("http://{host}:{port}/hook")).await;
         running.push.test(&id, now()).await.unwrap();
         let dead = running.until(&id, |all| status_of(all) == [DeliveryStatus::Dead]).await;

@@ -191,7 +191,15 @@ impl Records {
             .await
             .map_err(database("reading the use of an API key"))?
         });
-        let counts = |(day, requests, refused, points_read, points_written, bytes_in, bytes_out): (_, i64, i64, i64, i64, i64, i64)| {
+        let counts = |(day, requests, refused, points_read, points_written, bytes_in, bytes_out): (
+            _,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+            i64,
+        )| {
             let counts = KeyCounts {
                 requests: requests.unsigned_abs(),
                 refused: refused.unsigned_abs(),

@@ -78,7 +78,13 @@ impl Records {
     /// A SQLite file is made readable by its owner only.
     pub async fn open(url: &str) -> Result<Records, RecordsError> {
         let engine = Engine::open(url).await?;
-        Ok(Records { inner: Arc::new(Inner { engine, passwords: passwords::Hashing::new(), news: tokio::sync::Notify::new() }) })
+        Ok(Records {
+            inner: Arc::new(Inner {
+                engine,
+                passwords: passwords::Hashing::new(),
+                news: tokio::sync::Notify::new(),
+            }),
+        })
     }
 
     /// Whether the database answers: for readiness checks.

@@ -129,6 +129,12 @@ fn refused(fault: TokenFault) -> ApiError {
     ApiError::unauthenticated(code, &fault.to_string()).about("authorization")
 }
 
+/// Whoever opened the connection.
+pub(super) fn peer(parts: &Parts) -> IpAddr {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip())
+}
+
 /// The address a request came from, as far as is trusted.
 pub(crate) struct Caller(pub(crate) IpAddr);
 
@@ -136,8 +142,6 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        Ok(Caller(app.state.keys.address(&parts.headers, peer)))
+        Ok(Caller(app.state.keys.address(&parts.headers, peer(parts))))
     }
 }

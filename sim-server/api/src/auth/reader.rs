@@ -1,8 +1,8 @@
 //! Who may read telemetry: a person with at least the role viewer, a wall, or an API key within its scope.
 
-use super::{As, Caller, Principal, RoleViewer};
+use super::{As, Principal, RoleViewer, caller::peer};
 use crate::{ApiError, App};
-use access::{Credential, KeyFault, Pass, Right, credential};
+use access::{Credential, Pass, Right, credential};
 use axum::{
     extract::FromRequestParts,
     http::{StatusCode, request::Parts},
@@ -32,15 +32,12 @@ impl FromRequestParts<Arc<App>> for Reader {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        let Ok(Credential::Key(_)) = credential(&parts.headers) else {
+        if !matches!(credential(&parts.headers), Ok(Credential::Key(_))) {
             let person = As::<RoleViewer>::from_request_parts(parts, app).await?;
             return Ok(Reader::Person(person.who));
-        };
-        let Ok(Caller(address)) = Caller::from_request_parts(parts, app).await;
-        let Ok(Credential::Key(key)) = credential(&parts.headers) else {
-            return Err(KeyFault::Malformed.into());
-        };
-        let pass = app.state.keys.admit(key, address, Right::Read, (app.state.clock)())?;
+        }
+        let now = (app.state.clock)();
+        let pass = app.state.keys.admit_request(&parts.headers, peer(parts), Right::Read, now)?;
         if let Some(slot) = parts.extensions.get::<PassSlot>() {
             *slot.0.lock() = Some(pass.clone());
         }
@@ -87,7 +84,8 @@ impl Reader {
             return Ok(());
         }
         pass.refused((app.state.clock)());
-        let what = measurement.map_or_else(String::new, |key| format!(" {:?}", key.chars().take(64).collect::<String>()));
+        let what = measurement
+            .map_or_else(String::new, |key| format!(" {:?}", key.chars().take(64).collect::<String>()));
         let message = format!("{device}{what} is not in the scope of this key: {}", pass.key().scope);
         Err(ApiError::new(StatusCode::FORBIDDEN, "OUT_OF_SCOPE", message))
     }

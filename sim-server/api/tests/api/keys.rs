@@ -35,7 +35,8 @@ async fn revoke(park: &Park, admin: &str, id: &str) -> Reply {
 
 /// Asks from an address, perhaps through a proxy.
 async fn from(park: &Park, key: &str, peer: &str, forwarded: Option<&str>) -> Reply {
-    let mut request = Request::builder().uri("/api/v1/devices").header("authorization", format!("Bearer {key}"));
+    let mut request =
+        Request::builder().uri("/api/v1/devices").header("authorization", format!("Bearer {key}"));
     if let Some(forwarded) = forwarded {
         request = request.header("x-forwarded-for", forwarded);
     }
@@ -57,7 +58,10 @@ async fn a_key_is_shown_once_and_reads_until_it_is_revoked() {
     let list = park.get("/api/v1/keys", &admin).await;
     assert!(!String::from_utf8_lossy(&list.bytes).contains(&key[4..]), "the key is shown again");
     let shown = &list.data()["items"][0];
-    assert_eq!((&shown["id"], &shown["createdBy"], &shown["purpose"]), (&json!(id), &json!("admin"), &json!("monthly report")));
+    assert_eq!(
+        (&shown["id"], &shown["createdBy"], &shown["purpose"]),
+        (&json!(id), &json!("admin"), &json!("monthly report"))
+    );
     assert!(shown["lastUse"]["at"].as_i64().is_some(), "{shown}");
 
     assert!(revoke(&park, &admin, &id).await.data()["revokedAt"].as_i64().is_some());
@@ -65,7 +69,9 @@ async fn a_key_is_shown_once_and_reads_until_it_is_revoked() {
     // For good.
     assert_eq!(patch(&park, &admin, &id, json!({ "name": "again" })).await.fault().1, "KEY_REVOKED");
     assert!(revoke(&park, &admin, &id).await.status.is_success());
-    for (key, code) in [("ptk_", "INVALID_TOKEN"), ("ptk_x", "INVALID_TOKEN"), (&format!("{key}x"), "INVALID_TOKEN")] {
+    for (key, code) in
+        [("ptk_", "INVALID_TOKEN"), ("ptk_x", "INVALID_TOKEN"), (&format!("{key}x"), "INVALID_TOKEN")]
+    {
         assert_eq!(park.get(HISTORY, key).await.fault().1, code);
     }
     assert_eq!(revoke(&park, &admin, "none").await.fault().1, "UNKNOWN_API_KEY");
@@ -86,7 +92,10 @@ async fn what_is_asked_of_a_key_is_checked() {
         (json!({ "name": "a", "rights": read, "expiresAt": 1 }), "expiresAt"),
         (json!({ "name": "a", "rights": read, "sources": ["10.0.0.1/8"] }), "sources[0]"),
         (json!({ "name": "a", "rights": read, "scope": { "device": ["x"] } }), "scope.device"),
-        (json!({ "name": "a", "rights": read, "limits": { "requestsPerMinute": 0 } }), "limits.requestsPerMinute"),
+        (
+            json!({ "name": "a", "rights": read, "limits": { "requestsPerMinute": 0 } }),
+            "limits.requestsPerMinute",
+        ),
         (json!({ "name": "a", "rights": read, "admin": true }), "admin"),
     ] {
         let fault = park.post("/api/v1/keys", &admin, asked.clone()).await.fault();
@@ -153,7 +162,9 @@ async fn limits_refuse_say_when_and_give_again() {
     assert!(park.get(HISTORY, &key).await.status.is_success());
     // A limit that is raised holds at once.
     let admin = park.token("admin").await;
-    patch(&park, &admin, &id, json!({ "limits": { "requestsPerMinute": 6000, "pointsReadPerMinute": 10 } })).await.data();
+    patch(&park, &admin, &id, json!({ "limits": { "requestsPerMinute": 6000, "pointsReadPerMinute": 10 } }))
+        .await
+        .data();
     CLOCK.store(day - 1_000, Ordering::SeqCst);
     let start = now().0 - 60_000;
     for second in 0..30 {
@@ -176,9 +187,13 @@ async fn a_key_is_used_from_where_it_may_and_a_proxy_must_be_named_to_be_believe
     let park = Park::open().await;
     let admin = park.token("admin").await;
     let (_, key) = make(&park, &admin, json!({ "sources": ["10.1.0.0/16", "2001:db8::/32"] })).await;
-    for (peer, may) in
-        [("10.1.2.3", true), ("::ffff:10.1.2.3", true), ("2001:db8::1", true), ("10.2.0.1", false), ("::1", false)]
-    {
+    for (peer, may) in [
+        ("10.1.2.3", true),
+        ("::ffff:10.1.2.3", true),
+        ("2001:db8::1", true),
+        ("10.2.0.1", false),
+        ("::1", false),
+    ] {
         assert_eq!(from(&park, &key, peer, None).await.status.is_success(), may, "{peer}");
     }
     let lied = from(&park, &key, "203.0.113.1", Some("10.1.2.3")).await;
@@ -212,10 +227,14 @@ async fn use_is_counted_by_day() {
     bytes += park.get("/api/v1/devices/grid", &key).await.bytes.len();
     let usage = park.get(&format!("/api/v1/keys/{id}/usage"), &admin).await.data();
     let total = &usage["total"];
-    assert_eq!((&total["requests"], &total["refused"], &total["pointsRead"]), (&json!(3), &json!(1), &json!(3)));
+    assert_eq!(
+        (&total["requests"], &total["refused"], &total["pointsRead"]),
+        (&json!(3), &json!(1), &json!(3))
+    );
     assert_eq!(total["bytesOut"].as_u64().unwrap(), bytes as u64);
     assert_eq!(usage["days"].as_array().unwrap().len(), 1, "unless midnight passed in Shanghai");
-    let past = park.get(&format!("/api/v1/keys/{id}/usage?from=2020-01-01&to=2020-01-31"), &admin).await.data();
+    let past =
+        park.get(&format!("/api/v1/keys/{id}/usage?from=2020-01-01&to=2020-01-31"), &admin).await.data();
     assert_eq!((&past["days"], &past["total"]["requests"]), (&json!([]), &json!(0)));
     let wrong = park.get(&format!("/api/v1/keys/{id}/usage?from=2020-02-01&to=2020-01-31"), &admin).await;
     assert_eq!(wrong.fault().2.as_deref(), Some("from"));
@@ -248,7 +267,8 @@ async fn revoking_holds_for_every_request_that_comes_after_it() {
             async move { while park.get("/api/v1/devices", &key).await.status.is_success() {} }
         });
         // Changing goes on beside: it must not bring the key back.
-        let (revoked, _) = tokio::join!(revoke(&park, &admin, &id), patch(&park, &admin, &id, json!({ "purpose": "x" })));
+        let (revoked, _) =
+            tokio::join!(revoke(&park, &admin, &id), patch(&park, &admin, &id, json!({ "purpose": "x" })));
         revoked.data();
         assert_eq!(park.get("/api/v1/devices", &key).await.fault().1, "TOKEN_REVOKED");
         asking.await.unwrap();

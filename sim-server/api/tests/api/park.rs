@@ -170,8 +170,7 @@ impl Park {
             ..Default::default()
         };
         let devices = Arc::new(Live(twin.clone()));
-        let push =
-            push::Push::open(records.clone(), devices, push_options, shutdown.clone()).await.unwrap();
+        let push = push::Push::open(records.clone(), devices, push_options, shutdown.clone()).await.unwrap();
         tokio::spawn({
             let push = push.clone();
             async move { push.run().await }

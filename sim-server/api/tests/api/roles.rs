@@ -18,8 +18,9 @@ async fn described(park: &Park) -> Vec<(Method, String, Option<String>, bool)> {
             let method: Method = method.to_uppercase().parse().unwrap();
             let role = operation["security"][0]["bearer"][0].as_str().map(str::to_owned);
             // Things that do not exist, so that what is allowed does no harm.
-            let path =
-                ["{id}", "{name}", "{commandId}", "{deliveryId}"].iter().fold(path.clone(), |p, id| p.replace(id, "none"));
+            let path = ["{id}", "{name}", "{commandId}", "{deliveryId}"]
+                .iter()
+                .fold(path.clone(), |p, id| p.replace(id, "none"));
             let schemes = operation["security"].as_array().into_iter().flatten();
             let is_open_for_keys = schemes.into_iter().any(|scheme| scheme.get("apiKey").is_some());
             all.push((method, path, role, is_open_for_keys));
@@ -88,10 +89,7 @@ async fn a_key_passes_where_it_is_documented_and_nowhere_else() {
         }
     }
     // Whoever opens another route for keys says so here too.
-    assert_eq!(
-        open,
-        ["GET /api/v1/devices", "GET /api/v1/devices/none", "GET /api/v1/devices/none/history"]
-    );
+    assert_eq!(open, ["GET /api/v1/devices", "GET /api/v1/devices/none", "GET /api/v1/devices/none/history"]);
 }
 
 #[tokio::test]

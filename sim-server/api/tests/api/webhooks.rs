@@ -65,7 +65,10 @@ async fn an_alarm_a_device_and_a_command_are_told_to_whoever_asked() {
     while park.get(&path, &admin).await.data()["total"] != 2 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(park.call(Method::DELETE, &format!("/api/v1/webhooks/{id}"), Some(&admin), "").await.status, 200);
+    assert_eq!(
+        park.call(Method::DELETE, &format!("/api/v1/webhooks/{id}"), Some(&admin), "").await.status,
+        200
+    );
     assert_eq!(park.get(&path, &admin).await.fault().1, "UNKNOWN_WEBHOOK");
 }
 
@@ -85,7 +88,10 @@ async fn what_was_given_up_is_told_again_on_demand() {
         }
         tokio::task::yield_now().await;
     };
-    assert_eq!((&dead["id"], &dead["type"], &dead["attempts"]), (&json!(delivery), &json!("test"), &json!(3)));
+    assert_eq!(
+        (&dead["id"], &dead["type"], &dead["attempts"]),
+        (&json!(delivery), &json!("test"), &json!(3))
+    );
     assert!(dead["outcome"].as_str().unwrap().contains("502 Bad Gateway"), "{dead}");
     let again = park.post(&format!("{hook}/deliveries/{delivery}/replay"), &admin, json!({})).await;
     assert_eq!(again.status, 200);

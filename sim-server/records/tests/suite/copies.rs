@@ -2,7 +2,8 @@
 
 use crate::{HOUR, NOW, Place, alarm, command, device, event, rotated};
 use records::{
-    DeviceSecret, KeyCounts, KeyIncrement, KeyUse, NewDelivery, Records, RecordsError, Role, StoredKey, StoredWebhook,
+    DeviceSecret, KeyCounts, KeyIncrement, KeyUse, NewDelivery, Records, RecordsError, Role, StoredKey,
+    StoredWebhook,
 };
 use shared::{stream::Presence, time::Timestamp};
 use std::{
@@ -54,7 +55,8 @@ async fn fill(records: &Records) {
     records.save_alarms(&[alarm("a-1", NOW.0)]).await.unwrap();
     records.insert_event(&event("bess-01", "e-1", NOW.0), NOW).await.unwrap();
     records.audit("admin", "login", "", NOW).await.unwrap();
-    let key = StoredKey { id: "k-1".into(), sha256: [1; 32], created_at: NOW, last_use: None, body: "{}".into() };
+    let key =
+        StoredKey { id: "k-1".into(), sha256: [1; 32], created_at: NOW, last_use: None, body: "{}".into() };
     records.insert_api_key(&key).await.unwrap();
     let counts = KeyCounts { requests: 1, ..KeyCounts::default() };
     let last_use = Some(KeyUse { at: NOW, from: "::1".into() });
