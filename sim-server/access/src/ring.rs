@@ -421,3 +421,122 @@ impl std::fmt::Debug for Pass {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use shared::{selector::Selector, thing_model::Role};
+
+    const NOW: Timestamp = Timestamp(1_780_000_000_000);
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+
+    struct Park {
+        folder: tempfile::TempDir,
+        ring: KeyRing,
+    }
+
+    async fn open(folder: &std::path::Path) -> KeyRing {
+        let records =
+            Records::open(&format!("sqlite://{}", folder.join("records.db").display())).await.unwrap();
+        KeyRing::open(records, TimeZone::UTC, Vec::new(), NOW).await.unwrap()
+    }
+
+    impl Park {
+        async fn start() -> Park {
+            let folder = tempfile::tempdir().unwrap();
+            let ring = open(folder.path()).await;
+            Park { folder, ring }
+        }
+
+        /// As after `kill -9`: what is not in the records is lost.
+        async fn restart(self) -> Park {
+            let ring = open(self.folder.path()).await;
+            Park { ring, ..self }
+        }
+
+        async fn key(&self, asked: serde_json::Value) -> (String, String) {
+            let mut whole = json!({ "name": "erp", "rights": { "read": true, "write": true } });
+            whole.as_object_mut().unwrap().extend(asked.as_object().unwrap().clone());
+            let new = serde_json::from_value(whole).unwrap();
+            let (view, secret) = self.ring.create(new, "admin", NOW).await.unwrap();
+            (view.key.id, secret)
+        }
+
+        async fn requests(&self, id: &str) -> (u64, u64) {
+            let usage = self.ring.usage(id, "2026-01-01", "2026-12-31").await.unwrap();
+            (usage.total.requests, usage.total.refused)
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_and_their_use_outlive_the_server() {
+        let park = Park::start().await;
+        let (id, key) = park.key(json!({})).await;
+        let (gone, revoked) = park.key(json!({})).await;
+        park.ring.revoke(&gone, NOW).await.unwrap();
+        park.ring.admit(&key, HERE, Right::Read, NOW).unwrap().read(7, NOW);
+        park.ring.write_counts().await.unwrap();
+        // Not written any more.
+        park.ring.admit(&key, HERE, Right::Read, NOW).unwrap();
+        let park = park.restart().await;
+        assert_eq!(park.requests(&id).await, (1, 0));
+        let views = park.ring.all();
+        let view = views.iter().find(|view| view.key.id == id).unwrap();
+        assert_eq!(view.last_use, Some(KeyUse { at: NOW, from: "10.0.0.1".into() }));
+        park.ring.admit(&key, HERE, Right::Write, NOW).unwrap();
+        assert_eq!(park.ring.admit(&revoked, HERE, Right::Read, NOW).err(), Some(KeyFault::Revoked));
+        assert_eq!(park.requests(&gone).await, (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_pass_ends_with_its_key_and_follows_its_changes() {
+        let park = Park::start().await;
+        let later = Timestamp(NOW.0 + 1_000);
+        let (id, key) = park.key(json!({ "expiresAt": later.0 })).await;
+        let pass = park.ring.admit(&key, HERE, Right::Write, NOW).unwrap();
+        assert_eq!(pass.still_good(NOW), Ok(()));
+        assert_eq!(pass.still_good(later), Err(KeyFault::Expired { at: later }));
+        let (device, model) = ("pv-1".parse().unwrap(), "inverter".parse().unwrap());
+        let facts = DeviceFacts { id: &device, model: &model, role: Role::Pv, building: None };
+        assert!(pass.may(facts, "power"));
+        let scope: Selector = "group=pv;measurement=energy_export".parse().unwrap();
+        let change = KeyChange { scope: Some(scope), ..KeyChange::default() };
+        park.ring.change(&id, change, NOW).await.unwrap();
+        assert!(pass.may_see(facts) && pass.may(facts, "energy_export") && !pass.may(facts, "power"));
+        let rights = Some(crate::Rights { read: true, write: false });
+        park.ring.change(&id, KeyChange { rights, ..KeyChange::default() }, NOW).await.unwrap();
+        assert_eq!(pass.still_good(NOW), Err(KeyFault::NoRight { right: Right::Write }));
+        park.ring.revoke(&id, NOW).await.unwrap();
+        assert_eq!(pass.still_good(NOW), Err(KeyFault::Revoked));
+        let again = park.ring.change(&id, KeyChange::default(), NOW).await;
+        assert!(matches!(again, Err(AccessError::Revoked { .. })), "{again:?}");
+    }
+
+    #[tokio::test]
+    async fn a_key_is_nowhere_but_with_its_holder() {
+        let park = Park::start().await;
+        let (_, key) = park.key(json!({})).await;
+        let pass = park.ring.admit(&key, HERE, Right::Read, NOW).unwrap();
+        let secret = key.strip_prefix(KEY_PREFIX).unwrap();
+        let views = serde_json::to_string(&park.ring.all()).unwrap();
+        assert!(!views.contains(secret) && !format!("{pass:?} {:?}", park.ring.all()).contains(secret));
+        park.ring.inner.records.close().await;
+        for file in std::fs::read_dir(park.folder.path()).unwrap() {
+            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()));
+        }
+    }
+
+    #[tokio::test]
+    async fn counts_that_cannot_be_written_are_kept() {
+        let park = Park::start().await;
+        let (_, key) = park.key(json!({})).await;
+        park.ring.admit(&key, HERE, Right::Read, NOW).unwrap();
+        park.ring.inner.records.close().await;
+        assert!(park.ring.write_counts().await.is_err());
+        let entry = park.ring.inner.keys.read().by_id.values().next().cloned().unwrap();
+        let kept = entry.uncounted.lock().take("k");
+        assert_eq!((kept[0].counts.requests, kept[0].last_use.is_some()), (1, true));
+    }
+}
