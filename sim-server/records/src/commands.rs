@@ -85,7 +85,8 @@ impl Records {
                     .fetch_optional(&mut *transaction)
                     .await
                     .map_err(database(DOING))?;
-                    insert_news!(transaction, ends.map(|_| of_command(record, &body)), DOING);
+                    let news: Vec<_> = ends.iter().map(|_| of_command(record, &body)).collect();
+                    insert_news!(transaction, news, DOING);
                 }
                 sqlx::query("UPDATE commands SET status = $1, body = $2 WHERE command_id = $3")
                     .bind(record.status.as_str())
