@@ -103,8 +103,9 @@ impl Receiver {
 }
 
 async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: String) -> Response {
-    receiver.came.send_modify(|came| came.push(Came { headers, body }));
+    // Before anybody hears that it came: what is planned from then on is for the next one.
     let does = receiver.plan.lock().pop_front().unwrap_or(Does::Takes);
+    receiver.came.send_modify(|came| came.push(Came { headers, body }));
     match does {
         Does::Takes => StatusCode::NO_CONTENT.into_response(),
         Does::Refuses(status) => (StatusCode::from_u16(status).unwrap(), "not\nnow").into_response(),
