@@ -270,6 +270,11 @@ impl Push {
     /// Tells a delivery once more, under its id; one that waits is due at once.
     pub async fn replay(&self, id: &str, delivery: &str, now: Timestamp) -> Result<(), PushError> {
         self.inner.known(id)?;
+        // A text that cannot be an id is not for the database, which may not even take it.
+        if uuid::Uuid::parse_str(delivery).is_err() {
+            let shown = delivery.chars().take(64).collect();
+            return Err(RecordsError::NotFound { what: "delivery", id: shown }.into());
+        }
         self.inner.records.replay_delivery(id, delivery, now).await?;
         self.inner.wake(id);
         Ok(())
