@@ -86,6 +86,13 @@ pub(crate) struct ServeArgs {
     /// Registers the scene's devices as simulated and writes their secrets to `fleet-secrets.json` in the data folder.
     #[arg(long)]
     pub(crate) simulated_fleet: bool,
+    /// Networks of the reverse proxies whose `X-Forwarded-For` is believed, such as `10.0.0.5` or `10.0.0.0/24,fd00::/8`; without
+    /// one the address of whoever connects is what counts.
+    #[arg(long, env = "PARK_TRUSTED_PROXY", value_delimiter = ',')]
+    pub(crate) trusted_proxy: Vec<access::Network>,
+    /// Networks that webhooks may reach besides public addresses, such as `10.20.0.0/16`.
+    #[arg(long, env = "PARK_WEBHOOK_NETWORK", value_delimiter = ',')]
+    pub(crate) webhook_network: Vec<access::Network>,
     /// Password of the first `admin`; generated when absent. Used at the first start only.
     #[arg(long, env = "PARK_ADMIN_PASSWORD", hide_env_values = true)]
     pub(crate) admin_password: Option<String>,

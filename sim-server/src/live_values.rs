@@ -1,8 +1,9 @@
-//! The twin as the planner sees it.
+//! The twin as the planner and the webhooks see it.
 
 use shared::{
     command::Hold,
     id::DeviceId,
+    selector::Selector,
     telemetry::{Origin, Reading},
     time::Timestamp,
 };
@@ -10,6 +11,12 @@ use twin::Twin;
 use vpp::LiveValues;
 
 pub(crate) struct TwinValues(pub(crate) Twin);
+
+impl push::Devices for TwinValues {
+    fn is_in(&self, device: &DeviceId, scope: &Selector) -> bool {
+        self.0.registry().get(device.as_str()).is_some_and(|entry| scope.takes_device(entry.facts()))
+    }
+}
 
 impl LiveValues for TwinValues {
     fn reading(&self, device: &DeviceId, measurement: &str) -> Option<Reading> {

@@ -8,8 +8,10 @@ use crate::{
     live_values::TwinValues,
     scene_folder, split, watchdog,
 };
+use access::KeyRing;
 use anyhow::{Context, bail};
 use history::{History, HistoryOptions};
+use push::{Push, PushOptions};
 use records::{Claim, Records, Role};
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -154,6 +156,7 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         provision_fleet(&twin, &data, now).await?;
     }
 
+    let zone = jiff::tz::TimeZone::get(&scene.park.time_zone)?;
     let park = ParkContext::new(scene)?;
     let live = Arc::new(TwinValues(twin.clone()));
     let energy = EnergyBook::new(park, history.clone(), live.clone(), now);
@@ -162,6 +165,15 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let (vpp, plan_loop) = Vpp::new(energy.clone(), history.clone(), live, set_points, options, now);
 
     let shutdown = CancellationToken::new();
+    let keys = KeyRing::open(records.clone(), zone, args.trusted_proxy.clone(), now)
+        .await
+        .context("opening the API keys")?;
+    let push_options =
+        PushOptions { networks: args.webhook_network.clone(), clock, ..PushOptions::default() };
+    let devices = Arc::new(TwinValues(twin.clone()));
+    let push = Push::open(records.clone(), devices, push_options, shutdown.clone())
+        .await
+        .context("opening the webhooks")?;
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
     let control_token = data_encoding::HEXLOWER.encode(&random_key()?);
     write_private(&data.path(control::TOKEN_FILE), control_token.as_bytes())?;
@@ -173,6 +185,8 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         vpp: vpp.clone(),
         energy: energy.clone(),
         auth: api::Auth::new(&data.key(TOKEN_KEY_FILE)?),
+        keys: keys.clone(),
+        push: push.clone(),
         metrics: Arc::new(move || metrics.render()),
         // What is served is already open: the stores, the listeners and the twin; the API asks the database itself.
         readiness: Arc::new(Vec::new),
@@ -249,6 +263,13 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             Ok(())
         }
     });
+    spawn(&mut tasks, {
+        let (stop, keys) = (shutdown.clone(), keys.clone());
+        async move {
+            tokio::join!(keys.run(stop), push.run());
+            Ok(())
+        }
+    });
     if let Some(gateways) = gateways {
         let (stop, twin, history) = (shutdown.clone(), twin.clone(), history.clone());
         let frames = gateways.open().await?;
@@ -286,6 +307,9 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     // Connections are over: what they brought last is counted too.
     if let Err(error) = twin.write_quality().await {
         tracing::error!("the last counts of data quality could not be written: {error}");
+    }
+    if let Err(error) = keys.write_counts().await {
+        tracing::error!("the last use of API keys could not be written: {error}");
     }
     history.close().await?;
     match ended {

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 const LAYERS: [&[&str]; 7] = [
     &["shared", "work"],
     &["records", "frames", "physics", "optimizer"],
-    &["ledger", "history"],
-    &["forecast", "archive"],
+    &["ledger", "history", "access"],
+    &["forecast", "archive", "push"],
     &["vpp", "twin", "carbon", "market", "points"],
     &["api", "gateway", "fleet"],
     &["sim-server"],

@@ -4,12 +4,14 @@
 //! the inside looks; the log has the rest under the same trace id.
 
 use crate::trace;
+use access::{AccessError, KeyFault};
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use history::HistoryError;
+use push::PushError;
 use records::RecordsError;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -209,6 +211,46 @@ impl From<CommandRefusal> for ApiError {
 impl From<HistoryError> for ApiError {
     fn from(error: HistoryError) -> ApiError {
         ApiError::storage(&error)
+    }
+}
+
+impl From<KeyFault> for ApiError {
+    fn from(fault: KeyFault) -> ApiError {
+        let error = ApiError::new(fault.status(), fault.code(), fault.to_string()).about("authorization");
+        match fault.retry_after_s() {
+            Some(seconds) => error.retry_after(seconds),
+            None => error,
+        }
+    }
+}
+
+impl From<AccessError> for ApiError {
+    fn from(error: AccessError) -> ApiError {
+        let message = error.to_string();
+        match error {
+            AccessError::Invalid(invalid) => ApiError::field("INVALID_VALUE", invalid.field, message),
+            AccessError::UnknownKey { id } => ApiError::not_found("API key", &id),
+            AccessError::Revoked { .. } => ApiError::new(StatusCode::CONFLICT, "KEY_REVOKED", message),
+            AccessError::TooManyKeys { .. } => ApiError::new(StatusCode::CONFLICT, "TOO_MANY_KEYS", message),
+            AccessError::Records(error) => error.into(),
+            AccessError::CutOff => ApiError::internal(&message),
+        }
+    }
+}
+
+impl From<PushError> for ApiError {
+    fn from(error: PushError) -> ApiError {
+        let message = error.to_string();
+        match error {
+            PushError::Invalid(invalid) => ApiError::field("INVALID_VALUE", invalid.field, message),
+            PushError::UnknownWebhook { id } => ApiError::not_found("webhook", &id),
+            PushError::Disabled { .. } => ApiError::new(StatusCode::CONFLICT, "WEBHOOK_DISABLED", message),
+            PushError::TooManyWebhooks { .. } => {
+                ApiError::new(StatusCode::CONFLICT, "TOO_MANY_WEBHOOKS", message)
+            }
+            PushError::Records(error) => error.into(),
+            PushError::Tls(_) | PushError::CutOff => ApiError::internal(&message),
+        }
     }
 }
 

@@ -135,6 +135,21 @@ where
     }
 }
 
+/// Two identifiers in the path.
+pub(crate) struct Ids(pub(crate) String, pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Ids {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = axum::extract::Path::<(String, String)>::from_request_parts(parts, state).await;
+        match path {
+            Ok(axum::extract::Path((first, second))) => Ok(Ids(first, second)),
+            Err(rejection) => Err(ApiError::field("INVALID_VALUE", "path", rejection.body_text())),
+        }
+    }
+}
+
 /// An instant as RFC 3339 text or Unix milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, JsonSchema)]
 #[schemars(with = "TimeForms")]

@@ -14,6 +14,7 @@ mod error;
 mod extract;
 mod kept;
 mod leftover;
+mod meter;
 mod openapi;
 mod routes;
 mod scene_copy;
@@ -58,6 +59,8 @@ pub struct ApiState {
     pub vpp: vpp::Vpp,
     pub energy: vpp::EnergyBook,
     pub auth: Auth,
+    pub keys: access::KeyRing,
+    pub push: push::Push,
     /// The metrics as Prometheus text.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// What must hold for the server to be of use, besides the database, which the API asks itself.
@@ -84,8 +87,6 @@ pub struct ApiOptions {
     pub request_timeout: Duration,
     /// Routes beside ours, as they are mounted, that `request_timeout` is not for: they watch their bodies themselves.
     pub long_uploads: &'static [&'static str],
-    /// Whether a reverse proxy of ours writes `X-Forwarded-For`; otherwise anyone could invent an address.
-    pub behind_proxy: bool,
     /// Most live streams at once.
     pub stream_clients: usize,
     /// A live client that takes nothing for this long is dropped.
@@ -104,7 +105,6 @@ impl Default for ApiOptions {
             body_limit: 1 << 20,
             request_timeout: Duration::from_secs(60),
             long_uploads: &[],
-            behind_proxy: false,
             stream_clients: 10_000,
             stream_send_within: Duration::from_secs(10),
             telemetry_answers: 32,
@@ -173,6 +173,7 @@ pub fn router_described(state: ApiState, further: Router, description: OpenApi) 
             header::CACHE_CONTROL,
             HeaderValue::from_static("no-store"),
         ))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), meter::meter))
         .layer(CompressionLayer::new().compress_when(worth_compressing))
         .layer(middleware::from_fn_with_state(app, trace::edge))
 }

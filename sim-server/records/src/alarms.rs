@@ -3,17 +3,27 @@
 use crate::{
     Page, Records, RecordsError,
     error::{database, decode, encode},
+    news::{insert_news, of_alarm},
     page::rows,
 };
 use shared::{alarm::Alarm, time::Timestamp};
 
 impl Records {
-    /// Writes alarms as they now are, new ones and known ones alike: all or none.
+    /// Writes alarms as they now are, new ones and known ones alike, and the news that is in it: all or none.
     pub async fn save_alarms(&self, alarms: &[Alarm]) -> Result<(), RecordsError> {
         const DOING: &str = "saving alarms";
         on_writer!(self, pool => {
             let mut transaction = pool.begin().await.map_err(database(DOING))?;
             for alarm in alarms {
+                let body = encode("an alarm", alarm)?;
+                let before: Option<String> = sqlx::query_scalar("SELECT body FROM alarms WHERE id = $1")
+                    .bind(alarm.id.as_str())
+                    .fetch_optional(&mut *transaction)
+                    .await
+                    .map_err(database(DOING))?;
+                let before: Option<Alarm> =
+                    before.map(|body| decode("alarm", alarm.id.as_str(), &body)).transpose()?;
+                insert_news!(transaction, of_alarm(before.as_ref(), alarm, &body), DOING);
                 sqlx::query(
                     "INSERT INTO alarms (id, raised_at, open, body) VALUES ($1, $2, $3, $4)
                      ON CONFLICT (id) DO UPDATE SET open = excluded.open, body = excluded.body",
@@ -21,13 +31,14 @@ impl Records {
                 .bind(alarm.id.as_str())
                 .bind(alarm.raised_at.0)
                 .bind(i64::from(alarm.needs_attention()))
-                .bind(encode("an alarm", alarm)?)
+                .bind(body)
                 .execute(&mut *transaction)
                 .await
                 .map_err(database(DOING))?;
             }
             transaction.commit().await.map_err(database(DOING))?;
         });
+        self.inner.news.notify_one();
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use crate::{
     Page, Records, RecordsError,
     error::{database, decode, encode},
+    news::{insert_news, of_command},
     page::rows,
 };
 use shared::{
@@ -69,15 +70,27 @@ impl Records {
         }
     }
 
-    /// Writes several commands' new states: all or none. One that was pruned meanwhile is passed over.
+    /// Writes several commands' new states and the news of those that ended: all or none. One that was pruned meanwhile is passed over.
     pub async fn update_commands(&self, records: &[CommandRecord]) -> Result<(), RecordsError> {
         const DOING: &str = "journaling commands' states";
         on_writer!(self, pool => {
             let mut transaction = pool.begin().await.map_err(database(DOING))?;
             for record in records {
+                let body = encode("a command", record)?;
+                if record.status.is_final() {
+                    let ends: Option<String> = sqlx::query_scalar(
+                        "SELECT command_id FROM commands WHERE command_id = $1 AND status IN ('queued', 'sent')",
+                    )
+                    .bind(record.request.command_id.as_str())
+                    .fetch_optional(&mut *transaction)
+                    .await
+                    .map_err(database(DOING))?;
+                    let news: Vec<_> = ends.iter().map(|_| of_command(record, &body)).collect();
+                    insert_news!(transaction, news, DOING);
+                }
                 sqlx::query("UPDATE commands SET status = $1, body = $2 WHERE command_id = $3")
                     .bind(record.status.as_str())
-                    .bind(encode("a command", record)?)
+                    .bind(body)
                     .bind(record.request.command_id.as_str())
                     .execute(&mut *transaction)
                     .await
@@ -85,6 +98,7 @@ impl Records {
             }
             transaction.commit().await.map_err(database(DOING))?;
         });
+        self.inner.news.notify_one();
         Ok(())
     }
 

@@ -98,6 +98,63 @@ const TABLES: &[Table] = &[
         columns: &[("id", Text), ("at", Integer), ("who", Text), ("action", Text), ("what", Text)],
     },
     Table { name: "mqtt_sessions", columns: &[("device_id", Text), ("client_id", Text), ("body", Text)] },
+    Table {
+        name: "api_keys",
+        columns: &[
+            ("id", Text),
+            ("sha256", Text),
+            ("created_at", Integer),
+            ("last_used_at", Integer),
+            ("last_used_from", Text),
+            ("body", Text),
+        ],
+    },
+    Table {
+        name: "api_key_days",
+        columns: &[
+            ("key_id", Text),
+            ("day", Text),
+            ("requests", Integer),
+            ("refused", Integer),
+            ("points_read", Integer),
+            ("points_written", Integer),
+            ("bytes_in", Integer),
+            ("bytes_out", Integer),
+        ],
+    },
+    Table {
+        name: "news",
+        columns: &[
+            ("id", Text),
+            ("seq", Integer),
+            ("at", Integer),
+            ("event", Text),
+            ("device_id", Text),
+            ("body", Text),
+        ],
+    },
+    Table { name: "device_presence", columns: &[("device_id", Text), ("online", Integer)] },
+    Table {
+        name: "webhooks",
+        columns: &[("id", Text), ("created_at", Integer), ("last_seq", Integer), ("body", Text)],
+    },
+    Table {
+        name: "webhook_deliveries",
+        columns: &[
+            ("id", Text),
+            ("webhook_id", Text),
+            ("seq", Integer),
+            ("event", Text),
+            ("at", Integer),
+            ("body", Text),
+            ("status", Text),
+            ("queued_at", Integer),
+            ("next_at", Integer),
+            ("attempts", Integer),
+            ("ended_at", Integer),
+            ("outcome", Text),
+        ],
+    },
     Table { name: "settings", columns: &[("key", Text), ("value", Text)] },
 ];
 

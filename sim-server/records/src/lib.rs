@@ -21,6 +21,7 @@
 mod engine;
 
 mod alarms;
+mod api_keys;
 mod audit;
 mod claim;
 mod commands;
@@ -29,6 +30,7 @@ mod device_days;
 mod devices;
 mod error;
 mod events;
+mod news;
 mod page;
 mod passwords;
 mod secrets;
@@ -36,18 +38,22 @@ mod sessions;
 mod settings;
 mod tokens;
 mod users;
+mod webhooks;
 
+pub use api_keys::{KeyCounts, KeyIncrement, KeyUse, StoredKey};
 pub use audit::AuditEntry;
 pub use claim::Claim;
 pub use commands::Inserted;
 pub use device_days::DeviceDay;
 pub use devices::{DeviceRecord, StoredDevice};
 pub use error::RecordsError;
+pub use news::{Happened, News};
 pub use page::Page;
-pub use secrets::{DeviceSecret, is_secret};
+pub use secrets::{DeviceSecret, is_secret, random_bytes, random_text, sha256};
 pub use sessions::MqttSession;
 pub use tokens::{Rotation, WALL_TOKEN_PREFIX, WallTokenInfo};
 pub use users::{Role, User};
+pub use webhooks::{Delivery, DeliveryCounts, DeliveryStatus, NewDelivery, StoredWebhook};
 
 use engine::Engine;
 use shared::time::Timestamp;
@@ -64,6 +70,8 @@ struct Inner {
     engine: Engine,
     work: Work,
     passwords: passwords::Hashing,
+    /// Told when there is news.
+    news: tokio::sync::Notify,
 }
 
 impl Records {
@@ -77,7 +85,14 @@ impl Records {
     /// The same with somebody else to say when the database's work is done.
     pub async fn open_with(url: &str, work: Work) -> Result<Records, RecordsError> {
         let engine = work.outside(Engine::open(url)).await?;
-        Ok(Records { inner: Arc::new(Inner { engine, work, passwords: passwords::Hashing::new() }) })
+        Ok(Records {
+            inner: Arc::new(Inner {
+                engine,
+                work,
+                passwords: passwords::Hashing::new(),
+                news: tokio::sync::Notify::new(),
+            }),
+        })
     }
 
     /// Whether the database answers: for readiness checks.
@@ -88,13 +103,15 @@ impl Records {
         Ok(())
     }
 
-    /// Forgets what has ended and is older than `cutoff`: commands, alarms, events and audit entries. Says how many.
+    /// Forgets what has ended and is older than `cutoff`: commands, alarms, events, audit entries, deliveries and news nobody took. Says how many.
     pub async fn prune_before(&self, cutoff: Timestamp) -> Result<u64, RecordsError> {
-        const PRUNES: [&str; 4] = [
+        const PRUNES: [&str; 6] = [
             "DELETE FROM commands WHERE queued_at < $1 AND status NOT IN ('queued', 'sent')",
             "DELETE FROM alarms WHERE raised_at < $1 AND open = 0",
             "DELETE FROM device_events WHERE received_at < $1",
             "DELETE FROM audit WHERE at < $1",
+            "DELETE FROM webhook_deliveries WHERE queued_at < $1 AND status <> 'waiting'",
+            "DELETE FROM news WHERE at < $1",
         ];
         let mut pruned = 0;
         for prune in PRUNES {
@@ -109,7 +126,9 @@ impl Records {
         }
         // A day is named in the park's zone: one more is kept than may have to be.
         let day = cutoff.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).date();
-        pruned += self.prune_device_days(&day.yesterday().unwrap_or(day).to_string()).await?;
+        let before = day.yesterday().unwrap_or(day).to_string();
+        pruned += self.prune_device_days(&before).await?;
+        pruned += self.prune_key_days(&before).await?;
         Ok(pruned)
     }
 

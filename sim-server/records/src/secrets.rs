@@ -37,17 +37,25 @@ pub fn is_secret(secret: &str, sha256_of_it: &[u8; 32]) -> bool {
     sha256(secret).ct_eq(sha256_of_it).into()
 }
 
-/// 256 random bits as base64url text.
+/// 256 random bits.
+///
+/// # Panics
+/// When the operating system has no randomness to give: a guessable secret would be worse.
 #[allow(clippy::panic)]
-pub(crate) fn random_text() -> String {
+pub fn random_bytes() -> [u8; 32] {
     let mut bytes = [0u8; 32];
     if let Err(e) = getrandom::fill(&mut bytes) {
         panic!("the operating system gives no random bytes: {e}");
     }
-    BASE64URL_NOPAD.encode(&bytes)
+    bytes
 }
 
-pub(crate) fn sha256(text: &str) -> [u8; 32] {
+/// 256 random bits as base64url text.
+pub fn random_text() -> String {
+    BASE64URL_NOPAD.encode(&random_bytes())
+}
+
+pub fn sha256(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
 }
 

@@ -342,6 +342,37 @@ async fn a_silent_device_goes_offline_and_comes_back_and_is_told_so() {
 }
 
 #[tokio::test]
+async fn coming_and_going_is_news_and_a_restart_is_none() {
+    async fn told(park: &Park) -> Vec<String> {
+        let records = &park.twin.inner.records;
+        let news = records.news(100).await.unwrap();
+        records.hand_on(&news, &[], t(0)).await.unwrap();
+        let shown =
+            |line: &records::News| format!("{} {}", line.device.as_ref().unwrap(), line.event.as_str());
+        news.iter().filter(|line| line.event.as_str().starts_with("device.")).map(shown).collect()
+    }
+    let park = Park::start().await;
+    park.send("pv-1", t(0), json!({ "power": -1 }), t(0)).await;
+    park.twin.tick(t(1)).await.unwrap();
+    park.twin.tick(t(2)).await.unwrap();
+    assert_eq!(told(&park).await, ["pv-1 device.online"]);
+    // Silent while the server was down; it gets its time to speak.
+    let park = park.restart(t(1_000)).await;
+    park.twin.tick(t(1_059)).await.unwrap();
+    assert_eq!(told(&park).await, Vec::<String>::new());
+    park.twin.tick(t(1_060)).await.unwrap();
+    assert_eq!(told(&park).await, ["pv-1 device.offline"]);
+    park.send("pv-1", t(1_061), json!({ "power": -1 }), t(1_061)).await;
+    park.twin.tick(t(1_062)).await.unwrap();
+    assert_eq!(told(&park).await, ["pv-1 device.online"]);
+    // One that speaks again in time was never away.
+    let park = park.restart(t(1_070)).await;
+    park.send("pv-1", t(1_080), json!({ "power": -1 }), t(1_080)).await;
+    park.twin.tick(t(1_081)).await.unwrap();
+    assert_eq!(told(&park).await, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn alarms_survive_a_restart_and_a_restart_raises_none() {
     let park = Park::start().await;
     park.send("bess-1", t(0), json!({ "temperature": 50 }), t(0)).await;

@@ -29,6 +29,7 @@ mod meters;
 mod model;
 mod outbox;
 mod presence;
+mod presence_news;
 mod quality;
 mod registration;
 mod registry;

@@ -34,7 +34,12 @@ impl Twin {
                 round = round.wrapping_add(1);
             }
         };
-        tokio::join!(ticking, inner.keep_writing(&shutdown), inner.keep_counts(&shutdown));
+        tokio::join!(
+            ticking,
+            inner.keep_writing(&shutdown),
+            inner.keep_counts(&shutdown),
+            inner.keep_presence(&shutdown)
+        );
     }
 
     /// One round of what [`Twin::run`] does, at an instant of the caller's choosing.
@@ -43,6 +48,7 @@ impl Twin {
         self.inner.tick_devices(now);
         self.inner.flush_commands().await?;
         self.inner.flush_alarms().await?;
+        self.inner.write_presence(now).await?;
         self.inner.write_quality().await
     }
 }

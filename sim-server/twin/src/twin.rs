@@ -9,6 +9,7 @@ use crate::{
     live::LiveTable,
     meters::Meters,
     outbox::Outbox,
+    presence_news::{Told, told},
     quality::QualityBook,
     registry::{DeviceEntry, Registry},
 };
@@ -103,6 +104,7 @@ pub(crate) struct Inner {
     pub(crate) changes: broadcast::Sender<TwinChange>,
     pub(crate) meters: Meters,
     pub(crate) quality: QualityBook,
+    pub(crate) presence_told: tokio::sync::Mutex<Told>,
     /// Nobody can be blamed for silence before this.
     pub(crate) opened_at: Timestamp,
 }
@@ -122,6 +124,7 @@ impl Twin {
         let set_points_since = Timestamp(now.0.saturating_sub(options.set_points_since_ms));
         let acknowledged = records.acknowledged_commands(set_points_since).await?;
         let open_alarms = records.open_alarms().await?;
+        let presence = records.presence().await?;
 
         let registry = Arc::new(Registry::new(&scene));
         let queue = CommandQueue::new(options.backoff, open_commands.clone());
@@ -138,6 +141,7 @@ impl Twin {
             changes: broadcast::channel(options.changes_kept).0,
             meters: Meters::new(),
             quality: QualityBook::new(&scene),
+            presence_told: tokio::sync::Mutex::new(told(presence)),
             opened_at: now,
             scene,
             registry,

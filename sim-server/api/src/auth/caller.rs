@@ -2,9 +2,10 @@
 
 use super::{Claims, TokenFault};
 use crate::{ApiError, App};
+use access::{Credential, KEY_PREFIX, KeyFault, credential};
 use axum::{
     extract::{ConnectInfo, FromRequestParts},
-    http::{Method, header, request::Parts},
+    http::{Method, request::Parts},
 };
 use records::{Role, WALL_TOKEN_PREFIX, WallTokenInfo};
 use shared::{command::Issuer, time::Timestamp};
@@ -91,22 +92,25 @@ impl<R: RequiredRole> FromRequestParts<Arc<App>> for As<R> {
 }
 
 fn bearer(parts: &Parts) -> Result<&str, ApiError> {
-    let Some(value) = parts.headers.get(header::AUTHORIZATION) else {
-        let message = "send Authorization: Bearer <token>; POST /api/v1/auth/login gives one";
-        return Err(ApiError::unauthenticated("UNAUTHENTICATED", message).about("authorization"));
-    };
-    let token = value.to_str().ok().and_then(|text| {
-        let (scheme, token) = text.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-    });
-    token.ok_or_else(|| {
-        ApiError::unauthenticated("UNAUTHENTICATED", "the Authorization header is not Bearer <token>")
-            .about("authorization")
-    })
+    match credential(&parts.headers) {
+        Ok(Credential::Key(token) | Credential::Other(token)) => Ok(token),
+        Err(KeyFault::Missing) => {
+            let message = "send Authorization: Bearer <token>; POST /api/v1/auth/login gives one";
+            Err(ApiError::unauthenticated("UNAUTHENTICATED", message).about("authorization"))
+        }
+        Err(KeyFault::Malformed) => {
+            let message = "the Authorization header is not Bearer <token>";
+            Err(ApiError::unauthenticated("UNAUTHENTICATED", message).about("authorization"))
+        }
+        Err(fault) => Err(fault.into()),
+    }
 }
 
 /// Who holds this token: a person's access token, or a wall's.
 pub(crate) async fn principal(app: &App, token: &str, now: Timestamp) -> Result<Principal, ApiError> {
+    if token.starts_with(KEY_PREFIX) {
+        return Err(ApiError::forbidden("this is not open for API keys: they read and write telemetry"));
+    }
     if token.starts_with(WALL_TOKEN_PREFIX) {
         return match app.state.records.check_wall_token(token).await? {
             Some(info) => Ok(Principal::Wall { info, token: token.to_owned() }),
@@ -125,20 +129,19 @@ fn refused(fault: TokenFault) -> ApiError {
     ApiError::unauthenticated(code, &fault.to_string()).about("authorization")
 }
 
-/// The address a request came from.
+/// Whoever opened the connection.
+pub(super) fn peer(parts: &Parts) -> IpAddr {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip())
+}
+
+/// The address a request came from, as far as is trusted.
 pub(crate) struct Caller(pub(crate) IpAddr);
 
 impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-        let forwarded = app.state.options.behind_proxy.then(|| {
-            // The last entry is the one our own proxy wrote; those before it are the client's to invent.
-            let value = parts.headers.get("x-forwarded-for")?.to_str().ok()?;
-            value.rsplit(',').next()?.trim().parse().ok()
-        });
-        let address = forwarded.flatten().or(peer).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        Ok(Caller(address))
+        Ok(Caller(app.state.keys.address(&parts.headers, peer(parts))))
     }
 }

@@ -6,8 +6,10 @@
 
 mod caller;
 mod limiter;
+mod reader;
 
 pub(crate) use caller::{As, Caller, Principal, RoleAdmin, RoleOperator, RoleViewer, principal};
+pub(crate) use reader::{PassSlot, Reader};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use limiter::LoginLimiter;

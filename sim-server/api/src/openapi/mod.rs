@@ -28,7 +28,7 @@ Sign in with `POST /api/v1/auth/login` and send `data.accessToken` as `Authoriza
 WebSocket at `/api/v1/stream`.";
 
 /// The groups of operations, in reading order.
-const TAGS: [(&str, &str); 11] = [
+const TAGS: [(&str, &str); 12] = [
     ("signing in", "Tokens for people"),
     ("park", "The park as data"),
     ("devices", "What devices there are, what they report and reported"),
@@ -38,6 +38,7 @@ const TAGS: [(&str, &str); 11] = [
     ("dispatch", "The plan and how it went"),
     ("alarms", "What a person must act on"),
     ("people", "Users, wall screens, and who did what"),
+    ("other systems", "API keys, and webhooks that tell what happens"),
     ("device", "For devices themselves"),
     ("operation", "For whoever runs the server"),
 ];
@@ -50,10 +51,16 @@ impl Document {
             "description": "An access token from login, or a wall's view-only token. The role named by an operation is \
                 the least that may use it: viewer < operator < admin.",
         });
+        let key = json!({
+            "type": "http",
+            "scheme": "bearer",
+            "description": "An API key, as `Bearer` or `Token`. Operations that do not name it are not open for keys; those \
+                that do look at the key's scope, rights, sources and limits (429 with Retry-After).",
+        });
         Document {
             paths: Map::new(),
             schemas: schemas::all(),
-            security_schemes: Map::from_iter([("bearer".to_owned(), bearer)]),
+            security_schemes: Map::from_iter([("bearer".to_owned(), bearer), ("apiKey".to_owned(), key)]),
         }
     }
 

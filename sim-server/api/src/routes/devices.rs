@@ -3,7 +3,7 @@
 use crate::{
     ApiError, App, Context,
     answer::{self, Paged, Paging, created, ok},
-    auth::{As, RoleAdmin, RoleViewer},
+    auth::{As, Reader, RoleAdmin, RoleViewer},
     extract::{Body, Id, Query},
     routes::users::PageQuery,
 };
@@ -242,18 +242,19 @@ pub(crate) async fn new_secret(
 }
 
 /// List devices
-#[utoipa::path(get, path = "/api/v1/devices", tag = "devices", security(("bearer" = ["viewer"])),
+#[utoipa::path(get, path = "/api/v1/devices", tag = "devices", security(("bearer" = ["viewer"]), ("apiKey" = ["read"])),
     params(DeviceQuery), responses((status = 200, body = ref("page:DeviceSummary"))))]
 pub(crate) async fn list(
     State(app): Context,
-    _: As<RoleViewer>,
+    reader: Reader,
     Query(query): Query<DeviceQuery>,
 ) -> answer::Result<Paged<DeviceSummary>> {
     let paging = Paging::of(query.page, query.size)?;
     let search = query.search.as_deref().map(str::to_lowercase);
     let wanted = |entry: &Arc<DeviceEntry>| {
         let device = &entry.record;
-        query.model.as_deref().is_none_or(|model| device.model.as_str() == model)
+        reader.sees(entry.facts())
+            && query.model.as_deref().is_none_or(|model| device.model.as_str() == model)
             && query.role.is_none_or(|role| entry.rules.model.role == role)
             && query.online.is_none_or(|online| entry.is_online() == online)
             && query
@@ -273,17 +274,24 @@ pub(crate) async fn list(
 /// A device's shadow
 ///
 /// What it reported and when, what it was asked for, where the two differ, and whether it is online.
-#[utoipa::path(get, path = "/api/v1/devices/{id}", tag = "devices", security(("bearer" = ["viewer"])),
+#[utoipa::path(get, path = "/api/v1/devices/{id}", tag = "devices", security(("bearer" = ["viewer"]), ("apiKey" = ["read"])),
     params(("id" = String, Path)), responses((status = 200, body = ref("ShadowView"))))]
 pub(crate) async fn shadow(
     State(app): Context,
-    _: As<RoleViewer>,
+    reader: Reader,
     Id(id): Id<DeviceId>,
 ) -> answer::Result<ShadowView> {
-    match app.state.twin.shadow(id.as_str()) {
-        Some(shadow) => ok(shadow.into()),
-        None => Err(ApiError::not_found("device", id.as_str())),
-    }
+    reader.require(&app, &id, None)?;
+    let unknown = || ApiError::not_found("device", id.as_str());
+    let entry = app.state.twin.registry().get(id.as_str()).ok_or_else(unknown)?;
+    let mut shadow = ShadowView::from(app.state.twin.shadow(id.as_str()).ok_or_else(unknown)?);
+    // What is desired is named like what is measured.
+    let may = |name: &str| reader.may_read(entry.facts(), name);
+    shadow.reported.retain(|key, _| may(key.as_str()));
+    shadow.desired.retain(|parameter, _| may(parameter));
+    shadow.delta.retain(|parameter, _| may(parameter));
+    reader.gave(shadow.reported.len(), (app.state.clock)());
+    ok(shadow)
 }
 
 /// A device's own events, newest first

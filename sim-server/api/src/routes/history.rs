@@ -3,7 +3,7 @@
 use crate::{
     ApiError, App, Context,
     answer::{self, ok},
-    auth::{As, RoleViewer},
+    auth::Reader,
     extract::{Id, Query, Time},
     telemetry::{Figure, Filling, cleaning_of, range_of, read_cleaned, refuse_without_cleaning},
 };
@@ -79,15 +79,16 @@ pub(crate) struct DeviceHistory {
 }
 
 /// A measurement's past
-#[utoipa::path(get, path = "/api/v1/devices/{id}/history", tag = "devices", security(("bearer" = ["viewer"])),
+#[utoipa::path(get, path = "/api/v1/devices/{id}/history", tag = "devices", security(("bearer" = ["viewer"]), ("apiKey" = ["read"])),
     params(("id" = String, Path), HistoryQuery), responses((status = 200, body = ref("DeviceHistory"))))]
 pub(crate) async fn of_device(
     State(app): Context,
-    _: As<RoleViewer>,
+    reader: Reader,
     Id(device_id): Id<DeviceId>,
     Query(query): Query<HistoryQuery>,
 ) -> answer::Result<DeviceHistory> {
     let now = (app.state.clock)();
+    reader.require(&app, &device_id, query.measurement.as_deref())?;
     let (model, asked) = measurement_of(&app, &device_id, query.measurement.as_deref())?;
     let (measurement, kind, unit) = (asked.key.clone(), asked.kind, asked.unit.clone());
     let (from, to) = range_of(query.from, query.to, now)?;
@@ -106,7 +107,8 @@ pub(crate) async fn of_device(
         }
         let cleaning = cleaning_of(model, asked, query.fill, query.window, query.k)?;
         let (cleaned, next) = read_cleaned(&app.state.history, &series, (from, to), limit, &cleaning).await?;
-        let points = cleaned.points.iter().map(|point| (point.timestamp.0, point.value)).collect();
+        let points: Vec<_> = cleaned.points.iter().map(|point| (point.timestamp.0, point.value)).collect();
+        reader.gave(points.len(), now);
         let flags = Some(cleaned.points.iter().map(|point| point.flag).collect());
         let (gaps, step, aggregate) = (Some(cleaned.gaps), None, None);
         return ok(DeviceHistory {
@@ -145,6 +147,7 @@ pub(crate) async fn of_device(
             (points, next, Some(aggregate))
         }
     };
+    reader.gave(points.len(), now);
     let (step, flags, gaps) = (query.step, None, None);
     ok(DeviceHistory { device_id, measurement, unit, from, to, step, aggregate, points, next, flags, gaps })
 }

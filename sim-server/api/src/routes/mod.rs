@@ -6,6 +6,7 @@ mod commands;
 mod devices;
 mod energy;
 mod history;
+mod keys;
 mod plan;
 mod quality;
 mod scene;
@@ -15,6 +16,7 @@ mod stream;
 mod telemetry;
 mod users;
 mod wall_tokens;
+mod webhooks;
 
 use crate::{App, openapi::Document};
 use axum::{
@@ -95,6 +97,21 @@ pub(crate) fn all() -> (Router<Arc<App>>, Document) {
         .add(alarms::__path_acknowledge, alarms::acknowledge)
         .add(alarms::__path_clear, alarms::clear)
         .add(audit::__path_log, audit::log)
+        .add(keys::__path_create, keys::create)
+        .add(keys::__path_list, keys::list)
+        .add(keys::__path_change, keys::change)
+        .add(keys::__path_revoke, keys::revoke)
+        .add(keys::__path_usage, keys::usage)
+        .add(webhooks::__path_create, webhooks::create)
+        .add(webhooks::__path_list, webhooks::list)
+        .add(webhooks::__path_one, webhooks::one)
+        .add(webhooks::__path_change, webhooks::change)
+        .add(webhooks::__path_remove, webhooks::remove)
+        .add(webhooks::__path_rotate, webhooks::rotate)
+        .add(webhooks::__path_test, webhooks::test)
+        .add(webhooks::__path_deliveries, webhooks::deliveries)
+        .add(webhooks::__path_replay, webhooks::replay)
+        .add(webhooks::__path_replay_dead, webhooks::replay_dead)
         .add(scene::__path_scene, scene::scene)
         .add(scene::__path_models, scene::models)
         .add(stream::__path_open, stream::open)
@@ -133,6 +150,16 @@ pub(crate) fn describe_answers(generator: &mut SchemaGenerator) {
         shared::quality::QualityReport,
         shared::alarm::Alarm,
         shared::thing_model::ThingModel,
+        keys::MadeKey,
+        access::KeyView,
+        access::KeyUsage,
+        webhooks::MadeWebhook,
+        webhooks::WebhookSecret,
+        webhooks::Queued,
+        webhooks::Waiting,
+        push::Webhook,
+        push::WebhookView,
+        records::Delivery,
         status::Alive,
         status::Readiness,
     );
@@ -151,5 +178,10 @@ pub(crate) fn describe_requests(generator: &mut SchemaGenerator) {
         wall_tokens::NewWallToken,
         devices::Registration,
         commands::Control,
+        access::NewKey,
+        access::KeyChange,
+        push::NewWebhook,
+        push::WebhookChange,
+        webhooks::NewWebhookSecret,
     );
 }

@@ -92,6 +92,12 @@ impl vpp::LiveValues for Live {
     }
 }
 
+impl push::Devices for Live {
+    fn is_in(&self, device: &DeviceId, scope: &shared::selector::Selector) -> bool {
+        self.0.registry().get(device.as_str()).is_some_and(|entry| scope.takes_device(entry.facts()))
+    }
+}
+
 impl Park {
     pub(crate) async fn open() -> Park {
         Park::with(ApiOptions::default()).await
@@ -107,7 +113,13 @@ impl Park {
         further: Router,
         description: utoipa::openapi::OpenApi,
     ) -> Park {
-        Park::made(options, further, description, Auth::new(&[42; 32]), now).await
+        Park::made(options, further, description, Auth::new(&[42; 32]), now, Vec::new()).await
+    }
+
+    /// Behind proxies whose word on addresses is taken.
+    pub(crate) async fn behind(trusted: Vec<access::Network>) -> Park {
+        let (description, auth) = (utoipa::openapi::OpenApi::default(), Auth::new(&[42; 32]));
+        Park::made(ApiOptions::default(), Router::new(), description, auth, now, trusted).await
     }
 
     /// With tokens of its own and a clock that the test sets.
@@ -116,7 +128,8 @@ impl Park {
     }
 
     pub(crate) async fn timed_with(options: ApiOptions, auth: Auth, clock: fn() -> Timestamp) -> Park {
-        Park::made(options, Router::new(), utoipa::openapi::OpenApi::default(), auth, clock).await
+        let description = utoipa::openapi::OpenApi::default();
+        Park::made(options, Router::new(), description, auth, clock, Vec::new()).await
     }
 
     async fn made(
@@ -125,6 +138,7 @@ impl Park {
         description: utoipa::openapi::OpenApi,
         auth: Auth,
         clock: fn() -> Timestamp,
+        trusted: Vec<access::Network>,
     ) -> Park {
         let folder = tempfile::tempdir().unwrap();
         let history =
@@ -150,6 +164,22 @@ impl Park {
         let shutdown = CancellationToken::new();
         tokio::spawn(plan_loop.run(now, shutdown.clone()));
         tokio::spawn(async move { while set_points.recv().await.is_some() {} });
+        let zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
+        let keys = access::KeyRing::open(records.clone(), zone, trusted, clock()).await.unwrap();
+        let push_options = push::PushOptions {
+            // Receivers of tests are on this machine, and failing is waited for.
+            networks: vec!["127.0.0.1".parse().unwrap()],
+            first_wait_ms: 1,
+            longest_wait_ms: 20,
+            attempts_max: 3,
+            ..Default::default()
+        };
+        let devices = Arc::new(Live(twin.clone()));
+        let push = push::Push::open(records.clone(), devices, push_options, shutdown.clone()).await.unwrap();
+        tokio::spawn({
+            let push = push.clone();
+            async move { push.run().await }
+        });
         let state = ApiState {
             twin: twin.clone(),
             history: history.clone(),
@@ -157,6 +187,8 @@ impl Park {
             vpp,
             energy,
             auth,
+            keys,
+            push: push.clone(),
             metrics: Arc::new(|| "park_up 1\n".to_owned()),
             readiness: Arc::new(|| {
                 vec![Check { name: "gateway".into(), ok: true, message: "listens".into() }]

@@ -1,11 +1,16 @@
 //! Who may do what: every operation, as documented, tried by everyone.
 
 use crate::park::Park;
-use axum::http::Method;
-use serde_json::Value;
+use axum::http::{Method, Request};
+use serde_json::{Value, json};
 
 /// Method, path with ids filled in, and the least role; `None` where no token is needed.
 async fn operations(park: &Park) -> Vec<(Method, String, Option<String>)> {
+    described(park).await.into_iter().map(|(method, path, role, _)| (method, path, role)).collect()
+}
+
+/// The same, and whether it is open for API keys.
+async fn described(park: &Park) -> Vec<(Method, String, Option<String>, bool)> {
     let document = park.call(Method::GET, "/api/v1/openapi.json", None, "").await.json();
     let mut all = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -13,9 +18,12 @@ async fn operations(park: &Park) -> Vec<(Method, String, Option<String>)> {
             let method: Method = method.to_uppercase().parse().unwrap();
             let role = operation["security"][0]["bearer"][0].as_str().map(str::to_owned);
             // Things that do not exist, so that what is allowed does no harm.
-            let path =
-                ["{id}", "{name}", "{commandId}"].iter().fold(path.clone(), |p, id| p.replace(id, "none"));
-            all.push((method, path, role));
+            let path = ["{id}", "{name}", "{commandId}", "{deliveryId}"]
+                .iter()
+                .fold(path.clone(), |p, id| p.replace(id, "none"));
+            let schemes = operation["security"].as_array().into_iter().flatten();
+            let is_open_for_keys = schemes.into_iter().any(|scheme| scheme.get("apiKey").is_some());
+            all.push((method, path, role, is_open_for_keys));
         }
     }
     all
@@ -56,6 +64,32 @@ async fn every_operation_asks_for_the_role_it_documents() {
         let may = method == Method::GET && role == "viewer";
         assert_eq!(reply.status != 403, may, "{method} {path} as a wall: {}", reply.status);
     }
+}
+
+#[tokio::test]
+async fn a_key_passes_where_it_is_documented_and_nowhere_else() {
+    let park = Park::open().await;
+    let rights = json!({ "name": "erp", "rights": { "read": true, "write": true } });
+    let made = park.post("/api/v1/keys", &park.token("admin").await, rights).await.data();
+    let key = made["key"].as_str().unwrap();
+    let mut open = Vec::new();
+    for (method, path, role, is_open_for_keys) in described(&park).await {
+        let body = if method == Method::GET { "" } else { "{}" };
+        for scheme in ["Bearer", "Token"] {
+            let request = Request::builder().method(method.clone()).uri(&path);
+            let request = request.header("authorization", format!("{scheme} {key}"));
+            let reply = park.request(request.body(body.into()).unwrap()).await;
+            if role.is_some() {
+                let is_let_in = !matches!(reply.status.as_u16(), 401 | 403);
+                assert_eq!(is_let_in, is_open_for_keys, "{method} {path}: {}", reply.status);
+            }
+        }
+        if is_open_for_keys {
+            open.push(format!("{method} {path}"));
+        }
+    }
+    // Whoever opens another route for keys says so here too.
+    assert_eq!(open, ["GET /api/v1/devices", "GET /api/v1/devices/none", "GET /api/v1/devices/none/history"]);
 }
 
 #[tokio::test]

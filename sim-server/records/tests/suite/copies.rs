@@ -1,8 +1,11 @@
 //! Opening again, backup, restore, and one server per database.
 
 use crate::{HOUR, NOW, Place, alarm, command, device, event, rotated};
-use records::{DeviceSecret, Records, RecordsError, Role};
-use shared::time::Timestamp;
+use records::{
+    DeviceSecret, KeyCounts, KeyIncrement, KeyUse, NewDelivery, Records, RecordsError, Role, StoredKey,
+    StoredWebhook,
+};
+use shared::{stream::Presence, time::Timestamp};
 use std::{
     collections::HashSet,
     path::Path,
@@ -33,6 +36,12 @@ async fn content(records: &Records) -> Vec<String> {
         format!("{:?}", records.events(&device, usize::MAX).await.unwrap()),
         format!("{:?}", records.audit_log(usize::MAX, 0).await.unwrap()),
         format!("{:?}", records.setting("k").await.unwrap()),
+        format!("{:?}", records.api_keys().await.unwrap()),
+        format!("{:?}", records.key_counts("k-1", "", "9").await.unwrap()),
+        format!("{:?}", records.news(usize::MAX).await.unwrap()),
+        format!("{:?}", records.presence().await.unwrap()),
+        format!("{:?}", records.webhooks().await.unwrap()),
+        format!("{:?}", records.deliveries("w-1", None, usize::MAX, 0).await.unwrap()),
     ]
 }
 
@@ -46,6 +55,19 @@ async fn fill(records: &Records) {
     records.save_alarms(&[alarm("a-1", NOW.0)]).await.unwrap();
     records.insert_event(&event("bess-01", "e-1", NOW.0), NOW).await.unwrap();
     records.audit("admin", "login", "", NOW).await.unwrap();
+    let key =
+        StoredKey { id: "k-1".into(), sha256: [1; 32], created_at: NOW, last_use: None, body: "{}".into() };
+    records.insert_api_key(&key).await.unwrap();
+    let counts = KeyCounts { requests: 1, ..KeyCounts::default() };
+    let last_use = Some(KeyUse { at: NOW, from: "::1".into() });
+    let use_of_key = KeyIncrement { key: "k-1".into(), day: "2026-06-01".into(), counts, last_use };
+    records.add_key_counts(&[use_of_key]).await.unwrap();
+    let presence = Presence { device: "bess-01".parse().unwrap(), online: true, last_seen: Some(NOW) };
+    records.save_presence(&[presence], NOW).await.unwrap();
+    let webhook = StoredWebhook { id: "w-1".into(), created_at: NOW, body: "{}".into() };
+    records.insert_webhook(&webhook).await.unwrap();
+    let delivery = NewDelivery::new("w-1", "test", NOW, "{}".into());
+    records.hand_on(&[], &[delivery], NOW).await.unwrap();
     records.put_setting("k", "v \" \\ \n").await.unwrap();
 }
 

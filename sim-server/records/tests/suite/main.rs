@@ -104,6 +104,7 @@ macro_rules! on_both_databases {
 }
 
 mod copies;
+mod others;
 mod people;
 mod things;
 
