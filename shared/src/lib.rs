@@ -17,7 +17,9 @@ pub mod unit_conversion;
 pub mod units;
 pub mod url;
 
+pub mod group;
 pub mod scene;
+pub mod selector;
 pub mod series;
 pub mod sun;
 pub mod tariff;

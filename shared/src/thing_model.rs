@@ -58,6 +58,26 @@ pub enum Role {
 }
 
 impl Role {
+    /// As it is written in files, requests and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::GridMeter => "grid_meter",
+            Role::FeederMeter => "feeder_meter",
+            Role::Pv => "pv",
+            Role::Wind => "wind",
+            Role::Storage => "storage",
+            Role::Charger => "charger",
+            Role::Load => "load",
+            Role::Chiller => "chiller",
+            Role::HeatPump => "heat_pump",
+            Role::ThermalStore => "thermal_store",
+            Role::Boiler => "boiler",
+            Role::StackMonitor => "stack_monitor",
+            Role::WeatherStation => "weather_station",
+            Role::Sensor => "sensor",
+        }
+    }
+
     /// Whether the device's own `power` is a term of the park's balance (grid = Σ of these).
     pub fn is_balance_term(self) -> bool {
         matches!(

@@ -1,40 +1,8 @@
 //! Which devices make up which term of the park's balance.
 
-use shared::{id::DeviceId, scene::Scene, thing_model::Role};
+use shared::{id::DeviceId, scene::Scene};
 
-/// A term of the balance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Group {
-    Grid,
-    Pv,
-    Wind,
-    Storage,
-    Charging,
-    Load,
-}
-
-impl Group {
-    pub const ALL: [Group; 6] =
-        [Group::Grid, Group::Pv, Group::Wind, Group::Storage, Group::Charging, Group::Load];
-
-    /// The term a device of this role counts in; `None` for meters of others and for sensors.
-    pub fn of(role: Role) -> Option<Group> {
-        match role {
-            Role::GridMeter => Some(Group::Grid),
-            Role::Pv => Some(Group::Pv),
-            Role::Wind => Some(Group::Wind),
-            Role::Storage => Some(Group::Storage),
-            Role::Charger => Some(Group::Charging),
-            Role::Load | Role::Chiller | Role::HeatPump => Some(Group::Load),
-            Role::FeederMeter
-            | Role::ThermalStore
-            | Role::Boiler
-            | Role::StackMonitor
-            | Role::WeatherStation
-            | Role::Sensor => None,
-        }
-    }
-}
+pub use shared::group::Group;
 
 /// The devices of each term, in scene order.
 #[derive(Debug, Clone, Default)]
