@@ -27,6 +27,7 @@ pub mod thing_model;
 
 pub mod alarm;
 pub mod command;
+pub mod downsample;
 pub mod energy;
 pub mod plan;
 pub mod quality;

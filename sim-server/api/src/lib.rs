@@ -19,6 +19,7 @@ mod routes;
 mod scene_copy;
 mod serve;
 mod stream;
+mod telemetry;
 mod trace;
 
 pub use auth::{Auth, AuthOptions};
@@ -87,6 +88,12 @@ pub struct ApiOptions {
     pub stream_clients: usize,
     /// A live client that takes nothing for this long is dropped.
     pub stream_send_within: Duration,
+    /// Questions about telemetry that are answered at once; what comes on top waits its turn.
+    pub telemetry_answers: usize,
+    /// How long one waits for its turn before it hears 503.
+    pub telemetry_turn_within: Duration,
+    /// A long answer of which nothing is taken for this long is cut off.
+    pub telemetry_taken_within: Duration,
 }
 
 impl Default for ApiOptions {
@@ -97,6 +104,9 @@ impl Default for ApiOptions {
             behind_proxy: false,
             stream_clients: 10_000,
             stream_send_within: Duration::from_secs(10),
+            telemetry_answers: 32,
+            telemetry_turn_within: Duration::from_secs(5),
+            telemetry_taken_within: Duration::from_secs(60),
         }
     }
 }
@@ -107,6 +117,7 @@ pub(crate) struct App {
     pub(crate) scene: scene_copy::SceneCopy,
     pub(crate) openapi: bytes::Bytes,
     pub(crate) frames: stream::SharedFrames,
+    pub(crate) turns: telemetry::Turns,
     /// Answers that many ask for: the energy summary by time slot, the plan by version.
     pub(crate) energy: kept::Kept<i64>,
     pub(crate) plan: kept::Kept<u64>,
@@ -138,6 +149,7 @@ pub fn router_described(state: ApiState, further: Router, description: OpenApi) 
         scene: scene_copy::SceneCopy::of(state.twin.scene()),
         openapi: document.finish(),
         frames: stream::SharedFrames::default(),
+        turns: telemetry::Turns::new(&state.options),
         energy: kept::Kept::default(),
         plan: kept::Kept::default(),
         state,

@@ -244,6 +244,13 @@ impl Heads {
         (readings, head.state.span_ms)
     }
 
+    /// When a series' readings in memory are of, in any order.
+    pub(crate) fn times(&self, series: SeriesId) -> impl Iterator<Item = Timestamp> {
+        let sealing = self.sealing.get(&series).into_iter().flat_map(|s| s.readings.iter());
+        let head = self.heads.get(series.index()).into_iter().flat_map(|head| &head.readings);
+        sealing.chain(head).map(|reading| reading.timestamp)
+    }
+
     pub(crate) fn latest(&self) -> impl Iterator<Item = (SeriesId, Reading)> {
         self.heads.iter().enumerate().filter_map(|(i, head)| Some((SeriesId(i as u32), head.newest?)))
     }

@@ -5,7 +5,7 @@
 
 use crate::{
     aggregate::Aggregate,
-    bucket::{Bucket, Buckets, Steps},
+    bucket::{Buckets, Steps},
     core::Core,
     error::HistoryError,
     hours::{Hours, day_of, hour_of, start_of_hour},
@@ -18,20 +18,19 @@ use std::{
     ops::Range,
 };
 
-/// What each of the series did in each step. The steps are of whole hours.
-pub(crate) async fn buckets(
+/// Adds to what each series did in each step what it did in `range`, which follows on what was gathered before and begins at a whole
+/// hour, as the steps do.
+pub(crate) async fn gather(
     core: &Core,
-    series: &[SeriesId],
-    steps: &Steps,
-) -> Result<Vec<Vec<Bucket>>, HistoryError> {
-    if core.is_closed() {
-        return Err(HistoryError::Closed);
+    range: Range<Timestamp>,
+    sinks: &mut [(SeriesId, Buckets)],
+) -> Result<(), HistoryError> {
+    let (from, to) = (range.start, range.end);
+    if from >= to || sinks.is_empty() {
+        return Ok(());
     }
+    let series: Vec<SeriesId> = sinks.iter().map(|(id, _)| *id).collect();
     let months = core.store.months();
-    let (from, to) = (steps.from(), steps.to());
-    if from >= to {
-        return Ok(vec![Vec::new(); series.len()]);
-    }
     // Memory, then what is loose, then hours: what moves on meanwhile is seen twice, never missed.
     let memory: Vec<Vec<Reading>> = {
         let heads = core.heads.read();
@@ -45,7 +44,7 @@ pub(crate) async fn buckets(
     for (month, totals) in months.iter().filter(|(_, t)| t.oldest < to && t.newest >= from) {
         let first = from.max(month.start()).max(totals.oldest);
         let last = Timestamp(to.min(month.end()).0 - 1).min(totals.newest);
-        for day in core.store.hours(*month, Some(series), (day_of(first), day_of(last))).await? {
+        for day in core.store.hours(*month, Some(&series), (day_of(first), day_of(last))).await? {
             hours.entry(day.series).or_default().add(&day)?;
         }
     }
@@ -56,10 +55,8 @@ pub(crate) async fn buckets(
             parts(hours.get(id).unwrap_or(&Hours::default()), loose, memory, from..to)
         })
         .collect();
-    let mut asked = ask(core, series, &parts, steps).await?;
-    let mut all = Vec::with_capacity(series.len());
-    for (index, parts) in parts.iter().enumerate() {
-        let mut sink = Buckets::of(steps.clone());
+    let mut asked = ask(core, &series, &parts, &sinks[0].1.steps.clone()).await?;
+    for (index, (parts, (_, sink))) in parts.iter().zip(sinks).enumerate() {
         for part in parts {
             let known = match part {
                 Part::Known(all) => std::slice::from_ref(all),
@@ -69,9 +66,8 @@ pub(crate) async fn buckets(
                 let _ = sink.aggregate(one);
             }
         }
-        all.push(sink.buckets);
     }
-    Ok(all)
+    Ok(())
 }
 
 type Asked = BTreeMap<(Timestamp, Timestamp, usize), Vec<Aggregate>>;
@@ -135,7 +131,9 @@ fn parts(hours: &Hours, loose: &[Aggregate], memory: &[Reading], range: Range<Ti
         through = through.max(Some(all.last_time));
     }
     let is_asked = |hour: i64| asked.contains(&hour);
-    let known = merged.chain(&fresh).filter(|all| !is_asked(hour_of(all.first_time)));
+    // What begins before the range is asked about from there on.
+    let is_known = |all: &&Aggregate| all.first_time >= range.start && !is_asked(hour_of(all.first_time));
+    let known = merged.chain(&fresh).filter(is_known);
     let mut parts: Vec<(Timestamp, Part)> = known.map(|all| (all.first_time, Part::Known(*all))).collect();
     let mut ask: Option<Range<i64>> = None;
     for hour in asked.iter().copied().chain([i64::MAX]) {
@@ -195,6 +193,8 @@ mod tests {
         for (loose, memory, expected) in table {
             assert_eq!(parts(&hours, &loose, &memory, day.clone()), expected, "{loose:?} {memory:?}");
         }
+        let (two, through_it) = (start_of_hour(2)..start_of_hour(3), [all(90..200)]);
+        assert_eq!(parts(&Hours::default(), &through_it, &[], two.clone()), [Part::Ask(two)]);
         let until_half_past_two = day.start..Timestamp(150 * 60_000);
         let (start, end) = (start_of_hour(2), until_half_past_two.end);
         assert_eq!(

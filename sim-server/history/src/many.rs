@@ -7,6 +7,7 @@ use crate::{
     long_steps,
     query::{FirstReadings, walk_many},
     series::{SeriesId, SeriesKey},
+    stretches::stretches,
 };
 use shared::{
     telemetry::Reading,
@@ -17,6 +18,8 @@ use tokio::task::JoinSet;
 
 /// Fewer are not worth sharing out.
 const SERIES_A_TASK: usize = 8;
+/// So many hours' figures take the memory of a block's row with its minutes.
+const HOURS_A_BLOCK: usize = 4;
 
 impl History {
     /// What each of the series did in each step, in the order asked. Steps without a reading are left out.
@@ -31,12 +34,17 @@ impl History {
             let steps = steps.clone();
             async move {
                 let core = &history.0.core;
-                if of_hours {
-                    return long_steps::buckets(core, &ids, &steps).await;
-                }
+                let at_once = core.options.read_hours * if of_hours { HOURS_A_BLOCK } else { 1 };
+                let stretches = stretches(core, &ids, steps.from()..steps.to(), at_once);
                 let mut sinks: Vec<(SeriesId, Buckets)> =
                     ids.into_iter().map(|id| (id, Buckets::of(steps.clone()))).collect();
-                walk_many(core, steps.from(), steps.to(), &mut sinks).await?;
+                for range in stretches {
+                    if of_hours {
+                        long_steps::gather(core, range, &mut sinks).await?;
+                    } else {
+                        walk_many(core, range.start, range.end, &mut sinks).await?;
+                    }
+                }
                 Ok(sinks.into_iter().map(|(_, gathered)| gathered.buckets).collect())
             }
         })
@@ -70,6 +78,9 @@ impl History {
         T: Send + 'static,
         F: Future<Output = Result<Vec<Vec<T>>, HistoryError>> + Send + 'static,
     {
+        if self.0.core.is_closed() {
+            return Err(HistoryError::Closed);
+        }
         let found: Vec<Option<SeriesId>> = series.iter().map(|key| self.0.core.registry.find(key)).collect();
         let ids: Vec<SeriesId> = found.iter().copied().flatten().collect();
         let tasks = available_parallelism().map_or(1, |n| n.get());

@@ -25,6 +25,9 @@ pub struct HistoryOptions {
     pub wal_budget_bytes: u64,
     /// What heads may take. At half of it the largest are sealed; at all of it appends are refused as busy.
     pub memory_bytes: usize,
+    /// Hours of series that a question about steps reads at once, in each of its tasks: what it takes to answer does not grow with
+    /// the time asked about.
+    pub read_hours: usize,
 }
 
 impl Default for HistoryOptions {
@@ -40,6 +43,7 @@ impl Default for HistoryOptions {
             segment_bytes: 8 << 20,
             wal_budget_bytes: 64 << 20,
             memory_bytes: 512 << 20,
+            read_hours: 16_384,
         }
     }
 }

@@ -8,6 +8,7 @@ use records::{DeviceRecord, is_secret};
 use shared::{
     id::{DeviceId, ModelId},
     scene::Scene,
+    selector::DeviceFacts,
     time::Timestamp,
 };
 use std::{
@@ -34,6 +35,16 @@ pub struct DeviceEntry {
 impl DeviceEntry {
     pub fn id(&self) -> &DeviceId {
         &self.record.id
+    }
+
+    /// What selectors ask of it.
+    pub fn facts(&self) -> DeviceFacts<'_> {
+        DeviceFacts {
+            id: &self.record.id,
+            model: &self.record.model,
+            role: self.rules.model.role,
+            building: self.record.building.as_ref(),
+        }
     }
 
     pub fn is_online(&self) -> bool {

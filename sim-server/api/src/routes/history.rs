@@ -5,40 +5,22 @@ use crate::{
     answer::{self, ok},
     auth::{As, RoleViewer},
     extract::{Id, Query, Time},
-    routes::cleaned::{Filling, cleaning_of, read_cleaned},
+    telemetry::{Figure, Filling, cleaning_of, range_of, read_cleaned, refuse_without_cleaning},
 };
-use ::history::{Bucket, SeriesKey};
+use ::history::SeriesKey;
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::{
     id::{DeviceId, MeasurementKey},
     thing_model::{Measurement, MeasurementKind, ThingModel},
-    time::{HOUR_MS, SECOND_MS, Timestamp},
+    time::{SECOND_MS, Timestamp},
 };
 use twin::{Gap, PointFlag};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 const LIMIT_DEFAULT: usize = 10_000;
 const LIMIT_MAX: usize = 100_000;
-
-/// Which figure of a step is given.
-#[derive(Deserialize, Serialize, Clone, Copy, Default, ToSchema, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Aggregate {
-    #[default]
-    Mean,
-    Min,
-    Max,
-    First,
-    Last,
-    Sum,
-    Count,
-    /// The mean over time: each reading holds until the next.
-    Twa,
-    /// How far a counter went on, resets seen through.
-    Delta,
-}
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -57,7 +39,7 @@ pub(crate) struct HistoryQuery {
     step: Option<u32>,
     /// With `step`: which figure of each step. The mean when left out.
     #[param(inline)]
-    aggregate: Option<Aggregate>,
+    aggregate: Option<Figure>,
     /// Most points in the answer, 10,000 unless told, at most 100,000.
     limit: Option<usize>,
     /// The cleaned view: spikes and values out of range replaced, gaps filled, each point with its flag. Not with `step`.
@@ -82,7 +64,7 @@ pub(crate) struct DeviceHistory {
     to: Timestamp,
     /// Seconds; absent for readings as they were sent.
     step: Option<u32>,
-    aggregate: Option<Aggregate>,
+    aggregate: Option<Figure>,
     /// `[Unix milliseconds, value]`, oldest first. With `step` the instant is the step's start; steps without a
     /// reading are left out.
     points: Vec<(i64, f64)>,
@@ -108,11 +90,7 @@ pub(crate) async fn of_device(
     let now = (app.state.clock)();
     let (model, asked) = measurement_of(&app, &device_id, query.measurement.as_deref())?;
     let (measurement, kind, unit) = (asked.key.clone(), asked.kind, asked.unit.clone());
-    let to = query.to.map_or(now, |Time(at)| at);
-    let from = query.from.map_or(Timestamp(to.0.saturating_sub(HOUR_MS)), |Time(at)| at);
-    if from > to {
-        return Err(ApiError::field("INVALID_VALUE", "from", format!("from {from} is after to {to}")));
-    }
+    let (from, to) = range_of(query.from, query.to, now)?;
     let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         let message = format!("limit is 1 to {LIMIT_MAX}, not {limit}");
@@ -145,14 +123,7 @@ pub(crate) async fn of_device(
             gaps,
         });
     }
-    for (field, given) in
-        [("fill", query.fill.is_some()), ("window", query.window.is_some()), ("k", query.k.is_some())]
-    {
-        if given {
-            let message = format!("{field} says how to clean; give cleaned=true too");
-            return Err(ApiError::field("INVALID_VALUE", field, message));
-        }
-    }
+    refuse_without_cleaning(query.fill, query.window, query.k)?;
     let (points, next, aggregate) = match query.step {
         None => {
             if query.aggregate.is_some() {
@@ -166,7 +137,7 @@ pub(crate) async fn of_device(
         }
         Some(step) => {
             let aggregate = query.aggregate.unwrap_or_default();
-            if matches!(aggregate, Aggregate::Delta) && kind != MeasurementKind::Counter {
+            if matches!(aggregate, Figure::Delta) && kind != MeasurementKind::Counter {
                 let message = format!("delta is for counters, and {measurement} is none");
                 return Err(ApiError::field("INVALID_VALUE", "aggregate", message));
             }
@@ -187,7 +158,7 @@ async fn stepped(
     from: Timestamp,
     to: Timestamp,
     step_s: u32,
-    aggregate: Aggregate,
+    aggregate: Figure,
     limit: usize,
 ) -> Result<Points, ApiError> {
     if step_s == 0 {
@@ -202,25 +173,10 @@ async fn stepped(
     let befores = std::iter::once(None).chain(buckets.iter().map(Some));
     let figures = buckets.iter().zip(befores).map(|(bucket, before)| {
         let until = Timestamp(bucket.start.0.saturating_add(step_ms)).min(end);
-        (bucket.start.0, figure(bucket, before, until, aggregate))
+        (bucket.start.0, aggregate.of(bucket, before, until))
     });
     let points = figures.filter(|(start, _)| *start >= from.0).collect();
     Ok((points, (end < to).then_some(end)))
-}
-
-fn figure(bucket: &Bucket, before: Option<&Bucket>, until: Timestamp, aggregate: Aggregate) -> f64 {
-    let all = &bucket.all;
-    match aggregate {
-        Aggregate::Mean => all.mean(),
-        Aggregate::Min => all.min,
-        Aggregate::Max => all.max,
-        Aggregate::First => all.first,
-        Aggregate::Last => all.last,
-        Aggregate::Sum => all.sum,
-        Aggregate::Count => all.count as f64,
-        Aggregate::Twa => bucket.time_weighted_mean(before, until),
-        Aggregate::Delta => bucket.delta(before),
-    }
 }
 
 /// The device's model and the measurement asked for; the error says which ones there are.

@@ -2,7 +2,6 @@
 
 mod alarms;
 mod audit;
-mod cleaned;
 mod commands;
 mod devices;
 mod energy;
@@ -13,6 +12,7 @@ mod scene;
 mod sessions;
 mod status;
 mod stream;
+mod telemetry;
 mod users;
 mod wall_tokens;
 
@@ -80,6 +80,7 @@ pub(crate) fn all() -> (Router<Arc<App>>, Document) {
         .add(devices::__path_list, devices::list)
         .add(devices::__path_shadow, devices::shadow)
         .add(history::__path_of_device, history::of_device)
+        .add(telemetry::__path_query, telemetry::query)
         .add(devices::__path_events, devices::events)
         .add(commands::__path_control, commands::control)
         .add(commands::__path_one, commands::one)
@@ -123,6 +124,7 @@ pub(crate) fn describe_answers(generator: &mut SchemaGenerator) {
         twin::DeviceSummary,
         shared::telemetry::DeviceEvent,
         history::DeviceHistory,
+        crate::telemetry::TelemetryAnswer,
         shared::command::CommandRecord,
         shared::plan::PlanView,
         shared::plan::PlanTracking,

@@ -13,3 +13,4 @@ mod quality;
 mod roles;
 mod sessions;
 mod stream;
+mod telemetry;

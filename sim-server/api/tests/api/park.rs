@@ -25,6 +25,7 @@ pub(crate) struct Park {
     pub(crate) router: Router,
     pub(crate) twin: Twin,
     pub(crate) records: Records,
+    pub(crate) history: History,
     pub(crate) secrets: Vec<(DeviceId, DeviceSecret)>,
     pub(crate) shutdown: CancellationToken,
     _folder: tempfile::TempDir,
@@ -111,8 +112,11 @@ impl Park {
 
     /// With tokens of its own and a clock that the test sets.
     pub(crate) async fn timed(auth: Auth, clock: fn() -> Timestamp) -> Park {
-        let description = utoipa::openapi::OpenApi::default();
-        Park::made(ApiOptions::default(), Router::new(), description, auth, clock).await
+        Park::timed_with(ApiOptions::default(), auth, clock).await
+    }
+
+    pub(crate) async fn timed_with(options: ApiOptions, auth: Auth, clock: fn() -> Timestamp) -> Park {
+        Park::made(options, Router::new(), utoipa::openapi::OpenApi::default(), auth, clock).await
     }
 
     async fn made(
@@ -148,7 +152,7 @@ impl Park {
         tokio::spawn(async move { while set_points.recv().await.is_some() {} });
         let state = ApiState {
             twin: twin.clone(),
-            history,
+            history: history.clone(),
             records: records.clone(),
             vpp,
             energy,
@@ -165,6 +169,7 @@ impl Park {
             router: api::router_described(state, further, description),
             twin,
             records,
+            history,
             secrets,
             shutdown,
             _folder: folder,

@@ -115,6 +115,14 @@ async fn compare(history: &History, model: &Model) -> Result<(), TestCaseError> 
             prop_assert_eq!(read, expected, "{} in hours until {}", series, end);
         }
     }
+    for (some, from, to) in [(0..4, -20_000, 20_000), (0..1, 5, 3_000), (1..3, 3_600, 80_000), (2..4, 7, 7)] {
+        let (from, to, some) = (second(from), second(to), &all[some]);
+        let until = history.silent_until(some, from, to).await.unwrap();
+        prop_assert!(from <= until && until <= to);
+        let times = || some.iter().flat_map(|s| model.readings(s, from, ALWAYS.1)).map(|r| r.timestamp);
+        prop_assert!(times().all(|at| at >= until || at >= to), "silent until {}", until);
+        prop_assert!(until == to || times().next().is_some(), "something at {}", until);
+    }
     let mut latest = history.latest().await.unwrap();
     latest.sort_by(|a, b| a.0.cmp(&b.0));
     prop_assert_eq!(latest, model.latest());

@@ -71,6 +71,7 @@ impl Place {
             segment_bytes: 2_000,
             wal_budget_bytes: 16_000,
             seal_interval: Duration::from_millis(20),
+            read_hours: 3,
             ..HistoryOptions::default()
         }
     }

@@ -1,7 +1,7 @@
 //! The cleaned view of a series, page by page. Made anew from what is stored each time it is asked for.
 
 use crate::ApiError;
-use ::history::{History, SeriesKey};
+use history::{History, SeriesKey};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -17,12 +17,27 @@ const WINDOW_MAX: usize = 201;
 const BEFORE_MOST: usize = 20_000;
 
 /// How a gap is filled.
-#[derive(Deserialize, Serialize, Clone, Copy, ToSchema, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, Clone, Copy, ToSchema, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Filling {
     None,
     Linear,
     Previous,
+}
+
+/// What says how to clean is refused where nothing is cleaned.
+pub(crate) fn refuse_without_cleaning(
+    filling: Option<Filling>,
+    window: Option<usize>,
+    k: Option<f64>,
+) -> Result<(), ApiError> {
+    for (field, given) in [("fill", filling.is_some()), ("window", window.is_some()), ("k", k.is_some())] {
+        if given {
+            let message = format!("{field} says how to clean; give cleaned=true too");
+            return Err(ApiError::field("INVALID_VALUE", field, message));
+        }
+    }
+    Ok(())
 }
 
 /// How a measurement is cleaned: gaps by its own period, spikes in gauges only, since a register or a state has none that a median

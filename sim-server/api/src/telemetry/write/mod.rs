@@ -1,0 +1,301 @@
+//! Answers as bytes, written bit by bit into one buffer that whoever sends it empties.
+//!
+//! An answer is a table (a row for each step, a column for each series or group) or a list of series (each with its own
+//! instants). Both are known by their columns before the first value is.
+
+mod arrow;
+mod csv;
+mod flat;
+mod json;
+
+use super::figure::named;
+use crate::ApiError;
+use arrow::ArrowWriter;
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use csv::CsvWriter;
+use json::JsonWriter;
+use schemars::JsonSchema;
+use serde::Serialize;
+use shared::time::Timestamp;
+
+/// What an answer is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Json,
+    Csv,
+    Arrow,
+}
+
+impl Format {
+    const ALL: [Format; 3] = [Format::Json, Format::Csv, Format::Arrow];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Format::Json => "json",
+            Format::Csv => "csv",
+            Format::Arrow => "arrow",
+        }
+    }
+
+    pub(crate) fn media_type(self) -> &'static str {
+        match self {
+            Format::Json => "application/json",
+            Format::Csv => "text/csv; charset=utf-8; header=present",
+            Format::Arrow => "application/vnd.apache.arrow.stream",
+        }
+    }
+
+    /// The one asked for by name, else the one that the Accept header asks for, else JSON.
+    pub(crate) fn of(asked: Option<&str>, headers: &HeaderMap) -> Result<Format, ApiError> {
+        if let Some(asked) = asked {
+            return named("format", asked, Format::ALL, Format::as_str);
+        }
+        let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let types = accepted.split(',').map(|part| part.split(';').next().unwrap_or_default().trim());
+        let known = types.filter_map(|name| {
+            Format::ALL.into_iter().find(|f| f.media_type().split(';').next() == Some(name))
+        });
+        Ok(known.into_iter().next().unwrap_or(Format::Json))
+    }
+}
+
+/// What an answer says of itself.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Head {
+    /// Where the first step begins, or the `from` asked for where there are no steps.
+    pub(crate) from: Timestamp,
+    /// Up to but not including.
+    pub(crate) to: Timestamp,
+    /// Absent for readings as they were sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) step: Option<String>,
+    /// Whose days and months steps are of.
+    pub(crate) time_zone: String,
+}
+
+/// What a column, or a series, is of. What its series do not share is absent.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) device: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) r#type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) building: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) measurement: Option<String>,
+    /// Absent where its series disagree, or arithmetic makes it uncertain; empty for a pure number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unit: Option<String>,
+    /// What a value is: `twa`, `sum of twa`, or the expression. Absent for readings as they were sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) figure: Option<String>,
+    /// How many series are in it.
+    pub(crate) series: usize,
+}
+
+/// One point of a series.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Sample {
+    pub(crate) at: Timestamp,
+    pub(crate) value: f64,
+    /// How good it is; `good` is not said in JSON.
+    pub(crate) quality: &'static str,
+}
+
+pub(crate) const GOOD: &str = "good";
+
+/// Writes one answer. The calls are, in this order: `table` and then `row`s, or `series` and then for each of them `begin`,
+/// `sample`s, `finish`; and at last `end`.
+pub(crate) enum Writer {
+    Json(JsonWriter),
+    Csv(CsvWriter),
+    Arrow(ArrowWriter),
+}
+
+/// Calls the same method of whichever writer it is.
+macro_rules! each {
+    ($self:ident, $writer:ident => $call:expr) => {
+        match $self {
+            Writer::Json($writer) => $call,
+            Writer::Csv($writer) => $call,
+            Writer::Arrow($writer) => $call,
+        }
+    };
+}
+
+impl Writer {
+    pub(crate) fn new(format: Format) -> Writer {
+        match format {
+            Format::Json => Writer::Json(JsonWriter::default()),
+            Format::Csv => Writer::Csv(CsvWriter::default()),
+            Format::Arrow => Writer::Arrow(ArrowWriter::default()),
+        }
+    }
+
+    pub(crate) fn table(&mut self, head: &Head, columns: &[Column]) {
+        each!(self, writer => writer.table(head, columns));
+    }
+
+    /// A value for each column, NaN for none.
+    pub(crate) fn row(&mut self, at: Timestamp, values: &[f64]) {
+        each!(self, writer => writer.row(at, values));
+    }
+
+    pub(crate) fn series(&mut self, head: &Head) {
+        each!(self, writer => writer.series(head));
+    }
+
+    pub(crate) fn begin(&mut self, series: &Column) {
+        each!(self, writer => writer.begin(series));
+    }
+
+    pub(crate) fn sample(&mut self, sample: Sample) {
+        each!(self, writer => writer.sample(sample));
+    }
+
+    /// `of`: how many points the samples stand for, where they are fewer.
+    pub(crate) fn finish(&mut self, of: Option<u64>) {
+        each!(self, writer => writer.finish(of));
+    }
+
+    pub(crate) fn end(&mut self) {
+        each!(self, writer => writer.end());
+    }
+
+    /// Bytes that wait to be taken.
+    pub(crate) fn waiting(&self) -> usize {
+        each!(self, writer => writer.out.len())
+    }
+
+    pub(crate) fn take(&mut self) -> Bytes {
+        let out = each!(self, writer => &mut writer.out);
+        let room = out.capacity().min(1 << 20);
+        Bytes::from(std::mem::replace(out, Vec::with_capacity(if out.is_empty() { 0 } else { room })))
+    }
+}
+
+/// A number as JSON and CSV have it, or nothing said of one that is none.
+fn number(out: &mut Vec<u8>, value: f64, none: &str) {
+    // Most readings have few decimals: as whole thousandths they are written several times faster.
+    let thousandths = (value * 1e3).round();
+    if thousandths.abs() < 1e15 && thousandths / 1e3 == value {
+        return decimal(out, thousandths as i64);
+    }
+    if !value.is_finite() || serde_json::to_writer(&mut *out, &value).is_err() {
+        out.extend_from_slice(none.as_bytes());
+    }
+}
+
+/// As few decimals as say it, but one.
+fn decimal(out: &mut Vec<u8>, thousandths: i64) {
+    let mut digits = [0; 24];
+    let mut at = digits.len();
+    let mut left = thousandths.unsigned_abs();
+    let mut put = |byte: u8| {
+        at -= 1;
+        digits[at] = byte;
+    };
+    let mut is_needed = false;
+    for place in [3, 2, 1] {
+        let digit = (left % 10) as u8;
+        left /= 10;
+        is_needed |= digit != 0 || place == 1;
+        if is_needed {
+            put(b'0' + digit);
+        }
+    }
+    put(b'.');
+    loop {
+        put(b'0' + (left % 10) as u8);
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    if thousandths < 0 {
+        put(b'-');
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+fn instant(out: &mut Vec<u8>, at: Timestamp) {
+    // Writing an integer into memory does not fail.
+    let _ = serde_json::to_writer(out, &at.0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+    use proptest::prelude::*;
+
+    fn written(value: f64) -> String {
+        let mut out = Vec::new();
+        number(&mut out, value, "null");
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn numbers_are_written_as_json_has_them() {
+        for value in [
+            0.0,
+            1.0,
+            -1.5,
+            0.1,
+            2.3,
+            99.999,
+            -0.001,
+            0.0001,
+            1e-9,
+            123_456_789.125,
+            1e12,
+            1e15,
+            1.0 / 3.0,
+            f64::MAX,
+        ] {
+            assert_eq!(written(value), serde_json::to_string(&value).unwrap());
+        }
+        for none in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(written(none), "null");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_number_is_read_back_as_it_was(any in any::<f64>(), tenths in -1_000_000_000i64..1_000_000_000) {
+            for value in [any, any % 1e6, tenths as f64 / 10.0, tenths as f64 / 1e3, tenths as f64 / 1e5] {
+                let text = written(value);
+                if value.is_finite() {
+                    prop_assert_eq!(text.parse::<f64>().unwrap(), value);
+                    prop_assert!(text.len() <= serde_json::to_string(&value).unwrap().len());
+                } else {
+                    prop_assert_eq!(text, "null");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_format_is_named_or_accepted() {
+        let of = |asked: Option<&str>, accept: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            Format::of(asked, &headers).ok()
+        };
+        assert_eq!(of(Some("csv"), "application/json"), Some(Format::Csv));
+        assert_eq!(of(Some("xml"), "*/*"), None);
+        assert_eq!(of(None, "text/html, text/csv;q=0.9, */*"), Some(Format::Csv));
+        assert_eq!(of(None, "application/vnd.apache.arrow.stream"), Some(Format::Arrow));
+        assert_eq!(of(None, "*/*"), Some(Format::Json));
+        assert_eq!(Format::of(None, &HeaderMap::new()).ok(), Some(Format::Json));
+    }
+}
