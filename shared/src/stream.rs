@@ -5,6 +5,9 @@
 //! then on only [`ClientMessage`] and [`ServerMessage`] travel. Values are conflated to the newest per point: a slow
 //! client misses intermediate values, never the latest.
 //!
+//! A client that was away says until when it has everything ([`ClientMessage::Resume`]) and is told what came meanwhile before the stream
+//! goes on, so that its curves have no gap.
+//!
 //! Points are named once, in [`ServerMessage::Subscribed`], and by index afterwards.
 //!
 //! Enums here are externally tagged: postcard is not self-describing and cannot read any other tagging.
@@ -15,7 +18,7 @@ use crate::{
     energy::EnergySummary,
     id::{CommandId, DeviceId, MeasurementKey},
     plan::PlanView,
-    telemetry::{Origin, Quality},
+    telemetry::{Origin, Quality, Reading},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -68,6 +71,9 @@ pub enum ClientMessage {
     /// A newer token of the same caller, before the one in use expires: the stream lives on. No answer; one that is not
     /// accepted ends the stream.
     Renew(String),
+    /// Like `Subscribe`, after having been away: `Subscribed`, then what was measured since in `Missed`, the end of which `Resumed`
+    /// says, then a full snapshot.
+    Resume(Resume),
 }
 
 /// Which points a client wants.
@@ -78,7 +84,24 @@ pub enum Selector {
     /// All measurements of these devices.
     Devices(Vec<DeviceId>),
     Points(Vec<PointName>),
+    /// By device, type, building, group and measurement, as questions about the past select.
+    Matching(crate::selector::Selector),
 }
+
+/// What a client that was away asks for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Resume {
+    pub selector: Selector,
+    /// It has everything measured until then: the last `Tick` it heard, less how late its devices may send. What is older than
+    /// [`RESUME_MS`] is left to the history.
+    pub after: Timestamp,
+}
+
+/// How far back a stream resumes.
+pub const RESUME_MS: i64 = 24 * crate::time::HOUR_MS;
+/// Readings of one point that a resumed stream sends; of more, those that keep the curve's shape and its peaks.
+pub const RESUME_READINGS: usize = 1_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -106,6 +129,25 @@ pub enum ServerMessage {
     Tick(Timestamp),
     /// Alarms that changed, as they now are. One that no longer needs attention leaves the list.
     AlarmsChanged(Vec<Alarm>),
+    /// What was measured while a client was away, some points at a time, oldest first. Points without a reading are left out.
+    Missed(Vec<Missed>),
+    /// Everything measured in this time, `from` excluded, has been sent. `from` is later than was asked for where that lies too far back.
+    #[serde(rename_all = "camelCase")]
+    Resumed {
+        from: Timestamp,
+        to: Timestamp,
+    },
+}
+
+/// Readings of one point from while a client was away.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Missed {
+    /// Index into `Subscribed`.
+    pub point: u32,
+    pub readings: Vec<Reading>,
+    /// There were more than [`RESUME_READINGS`].
+    pub thinned: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -289,6 +331,12 @@ mod tests {
             ServerMessage::AlarmsChanged(Vec::new()),
             ServerMessage::Pong(7),
             ServerMessage::Tick(t),
+            ServerMessage::Missed(vec![Missed {
+                point: 0,
+                readings: vec![Reading { value: 1.5, timestamp: t, quality: Quality::Suspect }],
+                thinned: true,
+            }]),
+            ServerMessage::Resumed { from: t, to: t },
         ]
     }
 
@@ -315,6 +363,10 @@ mod tests {
             ClientMessage::Subscribe(Selector::Devices(vec!["a".parse().unwrap()])),
             ClientMessage::Ping(7),
             ClientMessage::Renew("t2".into()),
+            ClientMessage::Resume(Resume {
+                selector: Selector::Matching("group=pv;measurement=power".parse().unwrap()),
+                after: Timestamp(7),
+            }),
         ];
         for encoding in [Encoding::Postcard, Encoding::Json] {
             assert_eq!(encoding.decode::<Hello>(&encoding.encode(&hello).unwrap()).unwrap(), hello);

@@ -118,6 +118,14 @@ impl LiveTable {
             Selector::Devices(ids) => {
                 ids.iter().filter_map(|id| self.registry.get(id.as_str())).flat_map(all_of).collect()
             }
+            Selector::Matching(selector) => {
+                let devices = self.registry.all().into_iter();
+                let meant = devices.filter(|entry| selector.takes_device(entry.facts()));
+                meant
+                    .flat_map(all_of)
+                    .filter(|(_, info)| selector.takes_measurement(info.name.measurement.as_str()))
+                    .collect()
+            }
             Selector::Points(names) => names
                 .iter()
                 .filter_map(|name| {

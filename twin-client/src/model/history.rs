@@ -27,6 +27,8 @@ pub struct Hour {
     pub arrived: bool,
     /// Why the last request failed.
     pub error: Option<Fault>,
+    /// The stream was away meanwhile: to be asked for again however fresh.
+    has_gap: bool,
     /// What usually lies between two points, but no less than a fetched step.
     usual_ms: i64,
 }
@@ -61,9 +63,10 @@ impl Histories {
         match self.hours.get_mut(name) {
             Some(hour) => {
                 let wait = if hour.error.is_some() { RETRY_MS } else { STALE_MS };
-                let due = now.since(hour.asked_at) >= wait;
+                let due = hour.has_gap || now.since(hour.asked_at) >= wait;
                 if due {
                     hour.asked_at = now;
+                    hour.has_gap = false;
                 }
                 due
             }
@@ -73,6 +76,11 @@ impl Histories {
                 true
             }
         }
+    }
+
+    /// The stream has begun anew: what came while there was none is fetched for every hour that is looked at.
+    pub fn stream_was_away(&mut self) {
+        self.hours.values_mut().for_each(|hour| hour.has_gap = true);
     }
 
     fn make_room(&mut self) {
@@ -188,5 +196,16 @@ mod tests {
         assert_eq!(histories.hours.len(), CAPACITY);
         assert!(histories.get(&name("m199")).is_some());
         assert!(histories.get(&name("m0")).is_none());
+    }
+
+    #[test]
+    fn what_came_while_the_stream_was_away_is_asked_for_at_once() {
+        let mut histories = Histories::default();
+        let power = name("power");
+        histories.should_ask(&power, Timestamp(0));
+        assert!(!histories.should_ask(&power, Timestamp(1)));
+        histories.stream_was_away();
+        assert!(histories.should_ask(&power, Timestamp(2)));
+        assert!(!histories.should_ask(&power, Timestamp(3)));
     }
 }

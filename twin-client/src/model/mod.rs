@@ -112,6 +112,7 @@ impl ParkModel {
     /// Takes a subscription's points.
     pub fn take_points(&mut self, table: Arc<PointTable>) {
         self.values.subscribe(table, self.scene.as_ref());
+        self.histories.stream_was_away();
     }
 
     /// Takes a stream message; `local_now` is this machine's clock when it arrived.
@@ -138,7 +139,8 @@ impl ParkModel {
                 sort_alarms(&mut self.alarms);
             }
             ServerMessage::Command(update) => self.note_command(update),
-            ServerMessage::Pong(_) => {}
+            // Curves are fetched, not resumed: see `Histories::stream_was_away`.
+            ServerMessage::Pong(_) | ServerMessage::Missed(_) | ServerMessage::Resumed { .. } => {}
             ServerMessage::Tick(server_now) => self.set_clock(server_now, local_now),
         }
     }

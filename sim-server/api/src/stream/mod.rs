@@ -7,6 +7,8 @@
 
 mod alarm_feed;
 mod frames;
+mod link;
+mod resume;
 mod session;
 mod wire;
 

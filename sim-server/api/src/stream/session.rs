@@ -2,20 +2,21 @@
 
 use super::{
     alarm_feed::SeenStep,
-    wire::{Writer, payload},
+    link::{Ended, Link, Step, greet},
+    resume::Absence,
+    wire::payload,
 };
 use crate::{
     App,
     auth::{Principal, principal},
 };
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
-use futures::SinkExt;
+use axum::extract::ws::{Message, WebSocket};
 use shared::{
     id::DeviceId,
     plan::PlanView,
     stream::{
-        ClientMessage, CommandUpdate, Denied, Encoding, Hello, PROTOCOL_VERSION, PointInfo, PointValue,
-        Presence, Selector, ServerMessage, Welcome,
+        ClientMessage, CommandUpdate, Encoding, PointInfo, PointValue, Presence, Resume, Selector,
+        ServerMessage,
     },
     telemetry::Reading,
     time::{MINUTE_MS, SECOND_MS, Timestamp},
@@ -30,11 +31,10 @@ use tokio::{
         broadcast::{self, error::TryRecvError},
         watch,
     },
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval},
 };
 use twin::TwinChange;
 
-const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// Values are conflated over this long: a person sees no difference, a network does.
 const TICK: Duration = Duration::from_millis(50);
 const PING_EVERY_MS: i64 = 20 * SECOND_MS;
@@ -42,55 +42,10 @@ const PING_EVERY_MS: i64 = 20 * SECOND_MS;
 const HEARD_WITHIN_MS: i64 = 60 * SECOND_MS;
 const WALL_CHECK_EVERY_MS: i64 = MINUTE_MS;
 
-/// WebSocket close codes (RFC 6455 section 7.4); 4000 and up are the application's.
-mod close {
-    pub(super) const GOING_AWAY: u16 = 1001;
-    pub(super) const BAD_MESSAGE: u16 = 1007;
-    pub(super) const POLICY: u16 = 1008;
-    pub(super) const TRY_AGAIN_LATER: u16 = 1013;
-    pub(super) const TOKEN_OVER: u16 = 4001;
-}
-
-/// Why a stream ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    ClientLeft,
-    NoHello,
-    Denied,
-    Unavailable,
-    BadMessage,
-    TokenOver,
-    TooSlow,
-    Silent,
-    Lost,
-    ServerStopping,
-    Internal,
-}
-
-impl Ended {
-    pub(super) fn label(self) -> &'static str {
-        match self {
-            Ended::ClientLeft => "client_left",
-            Ended::NoHello => "no_hello",
-            Ended::Denied => "denied",
-            Ended::Unavailable => "unavailable",
-            Ended::BadMessage => "bad_message",
-            Ended::TokenOver => "token_over",
-            Ended::TooSlow => "too_slow",
-            Ended::Silent => "silent",
-            Ended::Lost => "lost",
-            Ended::ServerStopping => "server_stopping",
-            Ended::Internal => "internal",
-        }
-    }
-}
-
-type Step<T> = Result<T, Ended>;
-
 /// Serves a client to the end.
 pub(super) async fn serve(app: &Arc<App>, socket: WebSocket, encoding: Encoding) -> Ended {
     let send_within = app.state.options.stream_send_within;
-    let mut link = Link { socket, writer: Writer::new(encoding), encoding, send_within };
+    let mut link = Link::new(socket, encoding, send_within);
     let who = match greet(app, &mut link).await {
         Ok(who) => who,
         Err(ended) => return ended,
@@ -102,114 +57,6 @@ pub(super) async fn serve(app: &Arc<App>, socket: WebSocket, encoding: Encoding)
     };
     session.link.goodbye(ended).await;
     ended
-}
-
-/// The socket with its encoding. Everything written goes out under one deadline.
-struct Link {
-    socket: WebSocket,
-    writer: Writer,
-    encoding: Encoding,
-    send_within: Duration,
-}
-
-impl Link {
-    /// Puts a message into the socket's buffer.
-    async fn feed<T: serde::Serialize>(&mut self, message: &T) -> Step<()> {
-        let frame = self.writer.frame(message).map_err(|error| {
-            tracing::error!(%error, "a message cannot be written");
-            Ended::Internal
-        })?;
-        self.feed_frame(frame).await
-    }
-
-    async fn feed_frame(&mut self, frame: Message) -> Step<()> {
-        match timeout(self.send_within, self.socket.feed(frame)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Ended::Lost),
-            Err(_) => Err(Ended::TooSlow),
-        }
-    }
-
-    async fn flush(&mut self) -> Step<()> {
-        match timeout(self.send_within, self.socket.flush()).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Ended::Lost),
-            Err(_) => Err(Ended::TooSlow),
-        }
-    }
-
-    /// Says why, where the client can still hear it.
-    async fn goodbye(&mut self, ended: Ended) {
-        let (code, reason) = match ended {
-            Ended::Denied => (close::POLICY, "denied"),
-            Ended::Unavailable => (close::TRY_AGAIN_LATER, "who you are cannot be said just now"),
-            Ended::NoHello => (close::POLICY, "no hello within 10 s"),
-            Ended::BadMessage => (close::BAD_MESSAGE, "not a message of this protocol"),
-            Ended::TokenOver => (close::TOKEN_OVER, "the token is no longer good"),
-            Ended::ServerStopping => (close::GOING_AWAY, "the server is stopping"),
-            Ended::ClientLeft | Ended::TooSlow | Ended::Silent | Ended::Lost | Ended::Internal => return,
-        };
-        let frame = CloseFrame { code, reason: reason.into() };
-        let _ = timeout(Duration::from_secs(1), self.socket.send(Message::Close(Some(frame)))).await;
-    }
-}
-
-/// Hears the hello and answers it.
-async fn greet(app: &Arc<App>, link: &mut Link) -> Step<Principal> {
-    let hello = timeout(HELLO_WITHIN, async {
-        loop {
-            match link.socket.recv().await {
-                Some(Ok(message)) => match payload(&message) {
-                    Some(bytes) => {
-                        return link.encoding.decode::<Hello>(bytes).map_err(|_| Ended::BadMessage);
-                    }
-                    None if matches!(message, Message::Close(_)) => return Err(Ended::ClientLeft),
-                    None => {}
-                },
-                _ => return Err(Ended::ClientLeft),
-            }
-        }
-    })
-    .await
-    .unwrap_or(Err(Ended::NoHello));
-    let hello = match hello {
-        Ok(hello) => hello,
-        Err(ended) => {
-            link.goodbye(ended).await;
-            return Err(ended);
-        }
-    };
-    let now = (app.state.clock)();
-    let granted = if hello.version == PROTOCOL_VERSION {
-        principal(app, &hello.token, now).await.map_err(|error| match error.is_unauthenticated() {
-            true => Denied::Token,
-            // A database that does not answer makes no token a bad one.
-            false => Denied::Unavailable,
-        })
-    } else {
-        Err(Denied::Version)
-    };
-    let welcome = match &granted {
-        Ok(_) => Welcome::Accepted {
-            version: PROTOCOL_VERSION,
-            server_time: now,
-            scene_etag: app.scene.etag().to_owned(),
-        },
-        Err(denied) => Welcome::Denied(*denied),
-    };
-    link.feed(&welcome).await?;
-    link.flush().await?;
-    match granted {
-        Ok(who) => Ok(who),
-        Err(denied) => {
-            let ended = match denied {
-                Denied::Version | Denied::Token => Ended::Denied,
-                Denied::Unavailable => Ended::Unavailable,
-            };
-            link.goodbye(ended).await;
-            Err(ended)
-        }
-    }
 }
 
 enum Never {}
@@ -289,7 +136,10 @@ impl<'a> Session<'a> {
         };
         let Some(bytes) = payload(&message) else { return Ok(()) };
         match self.link.encoding.decode::<ClientMessage>(bytes) {
-            Ok(ClientMessage::Subscribe(selector)) => self.subscribe(selector).await,
+            Ok(ClientMessage::Subscribe(selector)) => self.subscribe(selector, None).await,
+            Ok(ClientMessage::Resume(Resume { selector, after })) => {
+                self.subscribe(selector, Some(after)).await
+            }
             Ok(ClientMessage::Ping(number)) => {
                 self.link.feed(&ServerMessage::Pong(number)).await?;
                 self.link.flush().await
@@ -333,10 +183,10 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Names the points, then sends every known value; the first time also everything about the park.
-    async fn subscribe(&mut self, selector: Selector) -> Step<()> {
+    /// Names the points, tells what was missed `after` a moment, then every known value; the first time also everything about the park.
+    async fn subscribe(&mut self, selector: Selector, after: Option<Timestamp>) -> Step<()> {
         let first = self.subscription.is_none();
-        self.set_subscription(selector).await?;
+        self.set_subscription(selector, after).await?;
         if first {
             let now = (self.app.state.clock)();
             let encoding = self.link.encoding;
@@ -353,12 +203,34 @@ impl<'a> Session<'a> {
         self.link.flush().await
     }
 
-    async fn set_subscription(&mut self, selector: Selector) -> Step<()> {
+    async fn set_subscription(&mut self, selector: Selector, after: Option<Timestamp>) -> Step<()> {
         let (points, infos): (Vec<u32>, Vec<PointInfo>) =
             self.app.state.twin.live().resolve(&selector).into_iter().unzip();
-        self.link.feed(&ServerMessage::Subscribed(infos)).await?;
+        let message = ServerMessage::Subscribed(infos);
+        self.link.feed(&message).await?;
+        if let (Some(after), ServerMessage::Subscribed(infos)) = (after, message) {
+            self.feed_missed(infos, after).await?;
+        }
         self.subscription = Some(Subscription { selector, points, seen: 0 });
         self.feed_values(true).await
+    }
+
+    /// What of the points was measured after a moment. Live values wait meanwhile, but the clock goes on.
+    async fn feed_missed(&mut self, infos: Vec<PointInfo>, after: Timestamp) -> Step<()> {
+        let history = self.app.state.history.clone();
+        let names = infos.into_iter().map(|info| info.name);
+        let mut absence = Absence::new(history, names, after, (self.app.state.clock)());
+        while let Some(missed) = absence.step().await.map_err(|error| {
+            tracing::error!(%error, "a stream cannot resume");
+            Ended::PastUnreadable
+        })? {
+            if !missed.is_empty() {
+                self.link.feed(&ServerMessage::Missed(missed)).await?;
+            }
+            self.tick_second((self.app.state.clock)()).await?;
+            self.link.flush().await?;
+        }
+        self.link.feed(&ServerMessage::Resumed { from: absence.from, to: absence.to }).await
     }
 
     async fn tick(&mut self) -> Step<()> {
@@ -371,22 +243,29 @@ impl<'a> Session<'a> {
             self.feed_pending().await?;
             self.feed_values(false).await?;
         }
-        let second = now.0.div_euclid(SECOND_MS);
-        if second != self.last_second {
-            self.last_second = second;
-            self.check_token(now).await?;
-            self.link.feed(&ServerMessage::Tick(now)).await?;
-            if self.subscription.is_some()
-                && let Some(frame) = self.app.energy_frame(self.link.encoding, now)
-            {
-                self.link.feed_frame(frame).await?;
-            }
-            if now.since(self.last_ping) >= PING_EVERY_MS {
-                self.last_ping = now;
-                self.link.feed_frame(Message::Ping(bytes::Bytes::new())).await?;
-            }
-        }
+        self.tick_second(now).await?;
         self.link.flush().await
+    }
+
+    /// What is said once a second.
+    async fn tick_second(&mut self, now: Timestamp) -> Step<()> {
+        let second = now.0.div_euclid(SECOND_MS);
+        if second == self.last_second {
+            return Ok(());
+        }
+        self.last_second = second;
+        self.check_token(now).await?;
+        self.link.feed(&ServerMessage::Tick(now)).await?;
+        if self.subscription.is_some()
+            && let Some(frame) = self.app.energy_frame(self.link.encoding, now)
+        {
+            self.link.feed_frame(frame).await?;
+        }
+        if now.since(self.last_ping) >= PING_EVERY_MS {
+            self.last_ping = now;
+            self.link.feed_frame(Message::Ping(bytes::Bytes::new())).await?;
+        }
+        Ok(())
     }
 
     async fn feed_pending(&mut self) -> Step<()> {
@@ -397,7 +276,7 @@ impl<'a> Session<'a> {
             let now_meant = self.app.state.twin.live().resolve(&subscription.selector);
             if now_meant.len() != subscription.points.len() {
                 let selector = subscription.selector.clone();
-                self.set_subscription(selector).await?;
+                self.set_subscription(selector, None).await?;
             }
         }
         if pending.all_presence || pending.registry {

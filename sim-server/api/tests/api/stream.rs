@@ -8,8 +8,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use shared::{
     stream::{
-        ClientMessage, Denied, Encoding, Hello, PROTOCOL_VERSION, PointName, PointValue, Selector,
-        ServerMessage, Welcome,
+        ClientMessage, Denied, Encoding, Hello, Missed, PROTOCOL_VERSION, PointName, PointValue, RESUME_MS,
+        RESUME_READINGS, Resume, Selector, ServerMessage, Welcome,
     },
     telemetry::Quality,
     time::Timestamp,
@@ -186,6 +186,86 @@ async fn a_subscription_can_be_replaced_and_unknown_names_are_left_out() {
     park.report("bess-1", now(), json!({ "soc": 33.0 })).await;
     let changed = client.until(values).await;
     assert_eq!(changed.iter().map(|v| (v.point, v.value)).collect::<Vec<_>>(), [(0, 33.0)]);
+}
+
+#[tokio::test]
+async fn points_are_selected_as_in_questions_about_the_past() {
+    let park = Park::open().await;
+    let token = park.token("viewer").await;
+    let mut client = Client::connect(listen(&park).await, Encoding::Postcard).await;
+    client.hello(&token).await;
+    let storage = Selector::Matching("type=storage;measurement=soc".parse().unwrap());
+    assert_eq!(subscribed(&mut client, storage).await, ["bess-1/soc"]);
+    let grid = Selector::Matching("group=grid".parse().unwrap());
+    assert_eq!(subscribed(&mut client, grid).await, ["grid/power"]);
+}
+
+/// What a resumed stream tells of the time away, and which time that is.
+async fn resumed(
+    client: &mut Client,
+    selector: Selector,
+    after: Timestamp,
+) -> (Vec<Missed>, Timestamp, Timestamp) {
+    client.say(&ClientMessage::Resume(Resume { selector, after })).await;
+    let mut missed = Vec::new();
+    client
+        .until(|message| match message {
+            ServerMessage::Missed(some) => {
+                missed.extend(some);
+                None
+            }
+            ServerMessage::Resumed { from, to } => Some((std::mem::take(&mut missed), from, to)),
+            ServerMessage::Values(_) => panic!("live values before what was missed"),
+            _ => None,
+        })
+        .await
+}
+
+#[tokio::test]
+async fn one_who_was_away_is_told_what_came_meanwhile_and_then_goes_on() {
+    let park = Park::open().await;
+    let address = listen(&park).await;
+    let token = park.token("viewer").await;
+    let left = Timestamp(now().0 - 60_000);
+    park.report("grid", left, json!({ "power": 1.0 })).await;
+    for second in 1..=5_i64 {
+        park.report("grid", Timestamp(left.0 + second * 1_000), json!({ "power": second * 10 })).await;
+    }
+    let mut client = Client::connect(address, Encoding::Json).await;
+    client.hello(&token).await;
+    let (missed, from, to) = resumed(&mut client, Selector::All, left).await;
+    assert_eq!(from, left);
+    assert!(to >= Timestamp(left.0 + 60_000), "{to:?}");
+    let [grid] = missed.as_slice() else { panic!("{missed:?}") };
+    let told: Vec<f64> = grid.readings.iter().map(|reading| reading.value).collect();
+    assert_eq!((told, grid.thinned), (vec![10.0, 20.0, 30.0, 40.0, 50.0], false));
+    let newest = client.until(values).await;
+    assert_eq!(newest.iter().map(|v| (v.point, v.value)).collect::<Vec<_>>(), [(grid.point, 50.0)]);
+    park.report("grid", now(), json!({ "power": 7.0 })).await;
+    let changed = client.until(values).await;
+    assert_eq!(changed.iter().map(|v| (v.point, v.value)).collect::<Vec<_>>(), [(grid.point, 7.0)]);
+    assert_eq!(resumed(&mut client, Selector::All, Timestamp(now().0 + 5)).await.0, []);
+}
+
+#[tokio::test]
+async fn a_long_absence_is_thinned_with_its_peaks_and_a_longer_one_is_cut() {
+    let park = Park::open().await;
+    let token = park.token("viewer").await;
+    let end = now();
+    let readings = 3 * RESUME_READINGS as i64;
+    for at in 0..readings {
+        let value = if at == 1_234 { 9_000.0 } else { (at % 7) as f64 };
+        park.report("grid", Timestamp(end.0 - (readings - at) * 1_000), json!({ "power": value })).await;
+    }
+    let mut client = Client::connect(listen(&park).await, Encoding::Postcard).await;
+    client.hello(&token).await;
+    let long_ago = Timestamp(end.0 - 30 * RESUME_MS);
+    let (missed, from, to) = resumed(&mut client, Selector::All, long_ago).await;
+    assert_eq!(to.0 - from.0, RESUME_MS);
+    let [grid] = missed.as_slice() else { panic!("{} points", missed.len()) };
+    assert!(grid.thinned && grid.readings.len() <= RESUME_READINGS, "{}", grid.readings.len());
+    assert!(grid.readings.iter().any(|reading| reading.value == 9_000.0), "the peak is lost");
+    assert!(grid.readings.is_sorted_by(|a, b| a.timestamp < b.timestamp));
 }
 
 #[tokio::test]
