@@ -191,12 +191,12 @@ mod tests {
     #[test]
     fn a_busy_store_is_asked_again_for_a_while_and_a_failing_one_is_not() {
         let mut patience = Patience::default();
-        let pauses: Vec<Duration> = std::iter::from_fn(|| patience.pause_after(RefusalCode::Busy)).collect();
+        let pauses: Vec<Duration> = std::iter::from_fn(|| patience.pause(RefusalCode::Busy)).collect();
         assert_eq!(pauses[..3], [10, 20, 40].map(Duration::from_millis));
         assert_eq!(pauses.last(), Some(&BUSY_LONGEST_PAUSE));
         let all: Duration = pauses.iter().sum();
         assert!((BUSY_PATIENCE..BUSY_PATIENCE + BUSY_LONGEST_PAUSE).contains(&all), "{all:?}");
-        assert_eq!(Patience::default().pause_after(RefusalCode::StorageFailed), None);
+        assert_eq!(Patience::default().pause(RefusalCode::StorageFailed), None);
     }
 
     #[test]
