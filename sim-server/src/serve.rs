@@ -196,7 +196,7 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     };
     let inlets = gateway::Inlets {
         twin: twin.clone(),
-        writers: gateway::Writers::new(twin.clone(), people_who_write(state.auth.clone())),
+        writers: gateway::Writers::new(twin.clone(), keys.clone(), people_who_write(state.auth.clone())),
         shutdown: shutdown.clone(),
     };
     let further = gateway::device_router(inlets).merge(control::router(

@@ -24,8 +24,10 @@ async fn post(park: &Park, path: &str, authorization: &str, gzip: bool, body: im
     if gzip {
         request = request.header("content-encoding", "gzip");
     }
-    let response =
-        gateway::device_router(park.inlets()).oneshot(request.body(body.into()).unwrap()).await.unwrap();
+    let response = gateway::device_router(park.inlets().await)
+        .oneshot(request.body(body.into()).unwrap())
+        .await
+        .unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
     let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
@@ -231,11 +233,11 @@ async fn only_who_may_writes_and_a_device_only_its_own() {
         .header("authorization", format!("Bearer {}", park.secret("bess-0")))
         .body(Body::from(line))
         .unwrap();
-    assert_eq!(gateway::device_router(park.inlets()).oneshot(bare).await.unwrap().status(), 200);
+    assert_eq!(gateway::device_router(park.inlets().await).oneshot(bare).await.unwrap().status(), 200);
     let odd =
         Request::post(IMPORT).header("authorization", "Bearer operator").header("content-encoding", "br");
     let odd = odd.body(Body::empty()).unwrap();
-    assert_eq!(gateway::device_router(park.inlets()).oneshot(odd).await.unwrap().status(), 415);
+    assert_eq!(gateway::device_router(park.inlets().await).oneshot(odd).await.unwrap().status(), 415);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -331,4 +333,52 @@ async fn line_protocol_is_stored_and_its_faults_named_by_line() {
     assert_eq!(post(&park, WRITE, &own, false, "soc value=62.5").await.status, 204);
     let (at, value) = stored(&park, "bess-0", "soc").await.pop().unwrap();
     assert!(value == 62.5 && (now().0 - at).abs() < 60_000, "without a timestamp it is now");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_key_writes_within_its_scope_and_its_use_is_counted() {
+    let park = Park::open().await;
+    let keys = park.keys().await;
+    let made = |rights: Value| {
+        let keys = keys.clone();
+        async move {
+            let new = json!({ "name": "erp", "rights": rights,
+                "scope": { "devices": ["bess-0"], "measurements": ["power"] } });
+            keys.create(serde_json::from_value(new).unwrap(), "admin", now()).await.unwrap()
+        }
+    };
+    let (view, key) = made(json!({ "write": true })).await;
+    let t = now().0 - 3_600_000;
+    let lines = [
+        run("bess-0", "power", json!([1.0, 2.0]), &[t, t + 1_000]),
+        run("bess-0", "soc", json!([50.0]), &[t]),
+        run("bess-1", "power", json!([3.0]), &[t]),
+        run("nowhere", "power", json!([3.0]), &[t]),
+    ]
+    .join("\n");
+    let answer = post(&park, IMPORT, &format!("Bearer {key}"), false, lines).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let errors = answer.body["data"]["errors"].as_array().unwrap();
+    let told: Vec<_> = errors.iter().map(|e| (e["line"].as_u64(), e["code"].as_str())).collect();
+    let refused = Some("NOT_YOUR_DEVICE");
+    assert_eq!(told, [(Some(2), refused), (Some(3), refused), (Some(4), refused)]);
+    assert_eq!(stored(&park, "bess-0", "power").await, [(t, 1.0), (t + 1_000, 2.0)]);
+
+    let line = format!("power,device=bess-0 value=4 {}", (t + 2_000) * 1_000_000);
+    assert_eq!(post(&park, WRITE, &format!("Token {key}"), false, line.clone()).await.status, 204);
+    let line = format!("power,device=bess-1 value=4 {}", (t + 2_000) * 1_000_000);
+    let answer = post(&park, WRITE, &format!("Token {key}"), false, line.clone()).await;
+    assert!(
+        answer.status == 400 && answer.body["message"].as_str().unwrap().contains("scope"),
+        "{}",
+        answer.body
+    );
+    assert!(stored(&park, "bess-1", "power").await.is_empty());
+
+    let (_, reader) = made(json!({ "read": true })).await;
+    let answer = post(&park, WRITE, &format!("Token {reader}"), false, line.clone()).await;
+    assert_eq!((answer.status, answer.body["code"].as_str()), (403, Some("forbidden")));
+    let answer = post(&park, WRITE, "Token ptk_unknown", false, line).await;
+    assert_eq!(answer.status, 401);
+    drop(view);
 }

@@ -23,7 +23,7 @@ async fn post(park: &Park, path: &str, headers: &[(&str, &str)], body: impl Into
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let router = gateway::device_router(park.inlets());
+    let router = gateway::device_router(park.inlets().await);
     let response = router.oneshot(request.body(body.into()).unwrap()).await.unwrap();
     let status = response.status();
     let retry_after = response.headers().get(header::RETRY_AFTER).map(|v| v.to_str().unwrap().to_owned());

@@ -21,7 +21,7 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 async fn serve(park: &Park) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = gateway::device_router(park.inlets());
+    let router = gateway::device_router(park.inlets().await);
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     address
 }

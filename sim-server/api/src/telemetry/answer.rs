@@ -10,7 +10,7 @@ use super::{
     sending::{CHUNK, Sending, respond},
     write::{Column, Format, GOOD, Head, Sample, Writer},
 };
-use crate::{ApiError, App};
+use crate::{ApiError, App, auth::Reader};
 use axum::response::Response;
 use history::{History, SeriesKey};
 use jiff::tz::TimeZone;
@@ -106,19 +106,27 @@ impl Source {
 }
 
 /// Answers a question in a format.
-pub(crate) async fn answer(app: &App, ask: Ask, format: Format) -> Result<Response, ApiError> {
+pub(crate) async fn answer(
+    app: &App,
+    reader: Reader,
+    ask: Ask,
+    format: Format,
+) -> Result<Response, ApiError> {
     let turn = app.turns.take().await?;
-    let (source, head) = source(app, ask).await?;
-    respond(Sending::new(source, &head, format), format, turn, app.state.options.telemetry_taken_within).await
+    let (source, head) = source(app, &reader, ask).await?;
+    let clock = app.state.clock;
+    let counted = move |points| reader.gave(points, clock());
+    let sending = Sending::new(source, &head, format, counted);
+    respond(sending, format, turn, app.state.options.telemetry_taken_within).await
 }
 
-async fn source(app: &App, ask: Ask) -> Result<(Source, Head), ApiError> {
+async fn source(app: &App, reader: &Reader, ask: Ask) -> Result<(Source, Head), ApiError> {
     let history = &app.state.history;
     let twin = &app.state.twin;
     let selected: Vec<Vec<Point>> = ask
         .selections
         .iter()
-        .map(|selection| points_of(twin.registry(), selection))
+        .map(|selection| points_of(twin.registry(), reader, selection))
         .collect::<Result<_, _>>()?;
     let zone_name = &twin.scene().park.time_zone;
     let range = (ask.from, ask.to);

@@ -66,6 +66,8 @@ pub(crate) struct TelemetryQuery {
     points: Option<usize>,
     /// `json` (when left out and `Accept` names no other), `csv` or `arrow`.
     pub(crate) format: Option<String>,
+    /// As a file, named for the time it covers.
+    pub(crate) download: Option<bool>,
     /// The cleaned view of one series, see a device's history. Not with `step` or `points`.
     cleaned: Option<bool>,
     /// With `cleaned`: how gaps up to an hour are filled. `linear` when left out, `previous` for a state.

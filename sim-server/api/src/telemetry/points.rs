@@ -1,10 +1,11 @@
 //! The points of the registry that a selector means.
 
 use super::ask::Selection;
-use crate::ApiError;
+use crate::{ApiError, auth::Reader};
 use axum::http::StatusCode;
 use shared::{
     group::Group,
+    id::DeviceId,
     selector::{Kind, UnknownName},
     thing_model::Measurement,
 };
@@ -45,16 +46,23 @@ impl Point {
     }
 }
 
-/// The points of a selection, devices in the order named or else the registry's; refuses one that means nothing.
-pub(super) fn points_of(registry: &Registry, selection: &Selection) -> Result<Vec<Point>, ApiError> {
+/// The points of a selection, devices in the order named or else the registry's; refuses one that means nothing. What is not the
+/// reader's to see is as if it were not there.
+pub(super) fn points_of(
+    registry: &Registry,
+    reader: &Reader,
+    selection: &Selection,
+) -> Result<Vec<Point>, ApiError> {
     let selector = &selection.selector;
-    let named = selector.devices.iter().map(|id| registry.get(id.as_str()));
+    let all = || registry.all().into_iter().filter(|device| reader.sees(device.facts())).collect::<Vec<_>>();
+    let seen = |id: &DeviceId| registry.get(id.as_str()).filter(|device| reader.sees(device.facts()));
     let devices: Option<Vec<Arc<DeviceEntry>>> =
-        if selector.devices.is_empty() { Some(registry.all()) } else { named.collect() };
+        if selector.devices.is_empty() { Some(all()) } else { selector.devices.iter().map(seen).collect() };
     let mut points = Vec::new();
     for device in devices.iter().flatten().filter(|device| selector.takes_device(device.facts())) {
         for (index, rules) in device.rules.measurements.iter().enumerate() {
-            if selector.takes_measurement(rules.measurement.key.as_str()) {
+            let key = rules.measurement.key.as_str();
+            if selector.takes_measurement(key) && reader.may_read(device.facts(), key) {
                 points.push(Point { device: device.clone(), index });
             }
         }
@@ -68,7 +76,7 @@ pub(super) fn points_of(registry: &Registry, selection: &Selection) -> Result<Ve
             has(&|p| p.device.record.model == *name || p.device.rules.model.role.as_str() == name.as_str())
         });
     if !all_known {
-        let all = registry.all();
+        let all = all();
         let keys = |device: &'_ Arc<DeviceEntry>| device.rules.model.measurements.len();
         debug_assert!(all.iter().all(|device| keys(device) == device.rules.measurements.len()));
         selector

@@ -23,18 +23,25 @@ pub(super) const CHUNK: usize = 256 << 10;
 pub(super) struct Sending {
     source: Source,
     writer: Writer,
+    /// Hears of points as they are taken.
+    counted: Box<dyn Fn(usize) + Send>,
     is_over: bool,
 }
 
 impl Sending {
     /// What comes first is written: everything that is said of the answer.
-    pub(super) fn new(source: Source, head: &Head, format: Format) -> Sending {
+    pub(super) fn new(
+        source: Source,
+        head: &Head,
+        format: Format,
+        counted: impl Fn(usize) + Send + 'static,
+    ) -> Sending {
         let mut writer = Writer::new(format);
         match &source {
             Source::Table(rows) => writer.table(head, &rows.table.columns),
             Source::Chart(..) | Source::Readings(_) | Source::Cleaned(_) => writer.series(head),
         }
-        Sending { source, writer, is_over: false }
+        Sending { source, writer, counted: Box::new(counted), is_over: false }
     }
 
     /// The next bytes, at least `CHUNK` of them while there is more; none when all are taken.
@@ -44,6 +51,10 @@ impl Sending {
                 self.writer.end();
                 self.is_over = true;
             }
+        }
+        let points = self.writer.take_points();
+        if points > 0 {
+            (self.counted)(points);
         }
         Ok((self.writer.waiting() > 0).then(|| self.writer.take()))
     }

@@ -73,7 +73,7 @@ async fn fill(history: &History) {
 }
 
 async fn written(source: Source, head: &Head, format: Format) -> Vec<u8> {
-    let mut sending = Sending::new(source, head, format);
+    let mut sending = Sending::new(source, head, format, |_| {});
     let mut all = Vec::new();
     while let Some(bytes) = sending.next().await.unwrap() {
         all.extend_from_slice(&bytes);

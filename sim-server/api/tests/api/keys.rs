@@ -298,3 +298,33 @@ async fn a_key_does_not_open_the_live_stream_nor_make_keys() {
         .header("authorization", format!("Bearer {admin}"));
     assert_eq!(park.request(twice.body(Body::empty()).unwrap()).await.fault().1, "UNAUTHENTICATED");
 }
+
+#[tokio::test]
+async fn questions_of_a_key_are_answered_from_its_scope() {
+    let park = Park::open().await;
+    let admin = park.token("admin").await;
+    let at = Timestamp(now().0 - 60_000);
+    park.report("grid", at, json!({ "power": 9.0 })).await;
+    park.report("bess-1", at, json!({ "power": 3.0, "soc": 40.0 })).await;
+    let new = json!({ "name": "bi", "rights": { "read": true },
+        "scope": { "devices": ["bess-1"], "measurements": ["power"] } });
+    let made = park.post("/api/v1/keys", &admin, new).await.data();
+    let key = made["key"].as_str().unwrap();
+    let all = park.get("/api/v1/telemetry/query?download=true", key).await;
+    assert_eq!(all.status, 200);
+    let name = all.headers["content-disposition"].to_str().unwrap().to_owned();
+    assert!(name.starts_with("attachment; filename=\"telemetry-") && name.ends_with(".json\""), "{name}");
+    let series = all.json();
+    let series = series["series"].as_array().unwrap();
+    assert_eq!(series.len(), 1, "{series:?}");
+    assert_eq!(series[0]["points"], json!([[at.0, 3.0]]));
+    // What is there and what is not are refused alike.
+    let mut told = Vec::new();
+    for query in ["device=grid", "device=nowhere"] {
+        let reply = park.get(&format!("/api/v1/telemetry/query?{query}"), key).await;
+        told.push((reply.status, reply.fault().1));
+    }
+    assert_eq!(told[0], told[1]);
+    let of_park = park.get("/api/v1/telemetry/query?device=grid", &park.token("viewer").await).await;
+    assert_eq!(of_park.status, 200);
+}

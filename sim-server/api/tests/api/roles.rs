@@ -89,7 +89,13 @@ async fn a_key_passes_where_it_is_documented_and_nowhere_else() {
         }
     }
     // Whoever opens another route for keys says so here too.
-    assert_eq!(open, ["GET /api/v1/devices", "GET /api/v1/devices/none", "GET /api/v1/devices/none/history"]);
+    let expected = [
+        "GET /api/v1/devices",
+        "GET /api/v1/devices/none",
+        "GET /api/v1/devices/none/history",
+        "GET /api/v1/telemetry/query",
+    ];
+    assert_eq!(open, expected);
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use crate::{
 };
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, StatusCode},
+    http::StatusCode,
     response::Response,
 };
 use serde::Serialize;
@@ -100,13 +100,13 @@ pub(super) struct ImportLine {
 ///
 /// NDJSON in VictoriaMetrics' format, a run of one measurement's readings a line, up to 16 MiB a line and as many lines as there
 /// are; gzip with `Content-Encoding: gzip`. For a device: its own readings, with its secret. For operators and administrators: of every
-/// device. It is back-fill: nothing in it is late, and only what is newer than what is known shows. A line is kept whole or
+/// device. For API keys that may write: what is in their scope. It is back-fill: nothing in it is late, and only what is newer than what is known shows. A line is kept whole or
 /// not at all; lines that are not do no harm to others. The answer comes when everything kept is durable.
 #[utoipa::path(
     post, path = "/api/v1/telemetry/import", tag = "device", operation_id = "importTelemetry",
     params(("X-Device-Id" = Option<String>, Header, description = "The device, when its secret is sent without its id before it")),
     request_body(content = ImportLine, content_type = "application/x-ndjson"),
-    security(("device_secret" = []), ("bearer" = ["operator"])),
+    security(("device_secret" = []), ("bearer" = ["operator"]), ("apiKey" = ["write"])),
     responses(
         (status = 200, description = "At least one line kept and durable", body = Success<ImportResult>),
         (status = 400, description = "The body cannot be read to its end; details say what was kept", body = ErrorBody),
@@ -119,11 +119,11 @@ pub(super) struct ImportLine {
 )]
 pub(super) async fn import(State(inlets): State<Inlets>, request: Request) -> Response {
     let headers = request.headers().clone();
-    take(&inlets, &headers, request).await.unwrap_or_else(|problem| problem.answer(&headers))
+    take(&inlets, request).await.unwrap_or_else(|problem| problem.answer(&headers))
 }
 
-async fn take(inlets: &Inlets, headers: &HeaderMap, request: Request) -> Result<Response, Problem> {
-    let writer = inlets.writers.of(headers)?;
+async fn take(inlets: &Inlets, request: Request) -> Result<Response, Problem> {
+    let writer = inlets.writers.of(&request)?;
     let upload = Upload::open(request, LineEnds::Everywhere, LONGEST_LINE)?;
     let importer = Importer {
         twin: inlets.twin.clone(),
@@ -170,6 +170,12 @@ impl Importer {
                     Err(refusal) => self.note(number, refusal),
                 }
             }
+            if let Err(problem) = self.writer.still_good() {
+                // What is durable stays so, and is told.
+                let _ = stored(&mut self.storing, &mut self.result.points).await;
+                let details = json!({ "field": "authorization", "points": self.result.points });
+                return Err(problem.with_details(details));
+            }
             match upload.more().await {
                 Ok(true) => {}
                 Ok(false) => break Ok(()),
@@ -179,6 +185,7 @@ impl Importer {
         if let Err(refusal) = self.store_all().await {
             return self.not_stored(refusal).await;
         }
+        self.writer.wrote(self.result.points.accepted, upload.take_received());
         tracing::debug!(writer = %self.writer, points = self.result.points.accepted, "telemetry imported");
         let result = self.result;
         if let Err(fault) = read {
@@ -226,6 +233,9 @@ impl Importer {
         run.device
             .parse::<DeviceId>()
             .map_err(|error| Refusal::new(RefusalCode::UnknownDevice, "metric.device", error.to_string()))?;
+        self.writer
+            .require(&self.twin, &run.device, &run.measurement)
+            .map_err(|refusal| Refusal { field: "metric.device".to_owned(), ..refusal })?;
         let target =
             self.twin.import_target(&sender, &run.device, &run.measurement).map_err(|mut refusal| {
                 let label = if refusal.field == "measurement" { "__name__" } else { "device" };

@@ -16,7 +16,7 @@ use crate::{
 use axum::{
     Json,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -67,7 +67,7 @@ pub(super) struct InfluxError {
         ("X-Device-Id" = Option<String>, Header, description = "The device, when its secret is sent without its id before it"),
     ),
     request_body(content = String, content_type = "text/plain", example = "power,device=pv-01 value=-12.5 1767225600000000000"),
-    security(("device_secret" = []), ("bearer" = ["operator"])),
+    security(("device_secret" = []), ("bearer" = ["operator"]), ("apiKey" = ["write"])),
     responses(
         (status = 204, description = "Every line is durable"),
         (status = 400, description = "Lines that were refused are named; all others are written", body = InfluxError),
@@ -77,8 +77,7 @@ pub(super) struct InfluxError {
     )
 )]
 pub(super) async fn write(State(inlets): State<Inlets>, request: Request) -> Response {
-    let headers = request.headers().clone();
-    match take(&inlets, &headers, request).await {
+    match take(&inlets, request).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(Failure::Problem(problem)) => answer(problem),
         Err(Failure::Lines(faults)) => answer_status(StatusCode::BAD_REQUEST, faults.into(), None),
@@ -125,7 +124,10 @@ struct Faults {
     first: Option<u64>,
     shown: Vec<String>,
     count: u64,
+    /// Lines.
     written: u64,
+    /// Points written and not told of yet.
+    points: u64,
 }
 
 impl Faults {
@@ -158,8 +160,8 @@ impl From<Faults> for InfluxError {
     }
 }
 
-async fn take(inlets: &Inlets, headers: &HeaderMap, request: Request) -> Result<(), Failure> {
-    let writer = inlets.writers.of(headers)?;
+async fn take(inlets: &Inlets, request: Request) -> Result<(), Failure> {
+    let writer = inlets.writers.of(&request)?;
     let precision = precision(request.uri().query())?;
     let mut upload = Upload::open(request, LineEnds::OutsideQuotes, LONGEST_LINE)?;
     let mut batch =
@@ -178,6 +180,8 @@ async fn take(inlets: &Inlets, headers: &HeaderMap, request: Request) -> Result<
                 batch.store(&mut faults).await?;
             }
         }
+        batch.writer.still_good()?;
+        batch.writer.wrote(std::mem::take(&mut faults.points), upload.take_received());
         match upload.more().await {
             Ok(true) => {}
             Ok(false) => break Ok(()),
@@ -186,6 +190,7 @@ async fn take(inlets: &Inlets, headers: &HeaderMap, request: Request) -> Result<
     };
     batch.is_only = faults.written + faults.count == 0 && batch.lines.len() == 1;
     batch.store(&mut faults).await?;
+    batch.writer.wrote(std::mem::take(&mut faults.points), upload.take_received());
     if let Err(fault) = read {
         let (written, status) = (faults.written, StatusCode::BAD_REQUEST);
         let message = format!("{fault}; {written} lines before were written");
@@ -257,7 +262,10 @@ impl Batch<'_> {
         };
         for (number, result) in results {
             match result.result {
-                Ok(_) => faults.written += 1,
+                Ok(accepted) => {
+                    faults.written += 1;
+                    faults.points += accepted.points as u64;
+                }
                 // The twin has counted it.
                 Err(refusal) => faults.add(number, &refusal),
             }
@@ -298,6 +306,9 @@ impl Batch<'_> {
         let model = entry.as_ref().map(|entry| &*entry.rules);
         let data = fields.into_iter().map(|(field, value)| (key_of(model, &measurement, field), sent(value)));
         let data: Vec<(Cow<'l, str>, SentRef<'l>)> = data.collect();
+        for (key, _) in &data {
+            self.writer.require(self.twin, &device_id, key)?;
+        }
         if let Some(twice) = first_repeated(&data) {
             return Err(Refusal::new(RefusalCode::WrongType, format!("data.{twice}"), "is there twice"));
         }

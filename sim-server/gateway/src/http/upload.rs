@@ -31,6 +31,8 @@ pub(super) struct Upload {
     compressed: Bytes,
     lines: Lines,
     is_over: bool,
+    /// As they came, compressed or not.
+    received: u64,
     _seat: OwnedSemaphorePermit,
 }
 
@@ -60,6 +62,7 @@ impl Upload {
             compressed: Bytes::new(),
             lines: Lines::new(ends, longest),
             is_over: false,
+            received: 0,
             _seat: seat,
         })
     }
@@ -69,6 +72,11 @@ impl Upload {
         if self.is_over { self.lines.finish() } else { self.lines.next() }
     }
 
+    /// Bytes of the body since last asked.
+    pub(super) fn take_received(&mut self) -> u64 {
+        std::mem::take(&mut self.received)
+    }
+
     /// Reads on; `false` when there is nothing more.
     pub(super) async fn more(&mut self) -> Result<bool, UploadFault> {
         if self.is_over {
@@ -76,7 +84,9 @@ impl Upload {
         }
         while self.compressed.is_empty() {
             let chunk = tokio::time::timeout(SILENT_AT_MOST, self.body.next()).await;
-            match (chunk.map_err(|_| UploadFault::Silent)?.transpose()?, &mut self.inflate) {
+            let chunk = chunk.map_err(|_| UploadFault::Silent)?.transpose()?;
+            self.received += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+            match (chunk, &mut self.inflate) {
                 (Some(chunk), Some(_)) => self.compressed = chunk,
                 (Some(chunk), None) => {
                     self.lines.feed(chunk);

@@ -4,13 +4,26 @@
 //! | --- | --- |
 //! | a device's secret, with its id in `X-Device-Id` or before it as `{id}:{secret}` | its own |
 //! | an access token of an operator or administrator | every device's |
+//! | an API key that may write | what is in its scope |
 //!
 //! All of them as `Authorization: Bearer …` or, as programs that write to InfluxDB send it, `Authorization: Token …`.
 
 use super::{answer::Problem, identify};
-use axum::http::{HeaderMap, StatusCode, header};
-use shared::id::DeviceId;
-use std::{fmt, sync::Arc};
+use crate::clock;
+use access::{Credential, KeyFault, KeyRing, Pass, Right, credential};
+use axum::{
+    extract::{ConnectInfo, Request},
+    http::{HeaderMap, StatusCode, header},
+};
+use shared::{
+    id::DeviceId,
+    telemetry::{Refusal, RefusalCode},
+};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 use twin::{Sender, Twin};
 
 /// Asks who holds a person's access token: their name, when they may write telemetry.
@@ -27,19 +40,21 @@ pub enum PersonRefusal {
     Forbidden(String),
 }
 
-/// Knows the devices' secrets, and asks about people.
+/// Knows the devices' secrets and the API keys, and asks about people.
 #[derive(Clone)]
 pub struct Writers {
     twin: Twin,
+    keys: KeyRing,
     people: PersonCheck,
 }
 
 /// Whoever proved to be allowed to write.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(super) enum Writer {
     Device(DeviceId),
     /// By name, for the log.
     Person(String),
+    Key(Pass),
 }
 
 impl Writer {
@@ -47,7 +62,38 @@ impl Writer {
     pub(super) fn sender(&self) -> Sender {
         match self {
             Writer::Device(device) => Sender::Device(device.clone()),
-            Writer::Person(_) => Sender::Trusted,
+            Writer::Person(_) | Writer::Key(_) => Sender::Trusted,
+        }
+    }
+
+    /// Refuses what is not in a key's scope, in one way whether the device is there or not: ids are not for guessing.
+    pub(super) fn require(&self, twin: &Twin, device: &str, measurement: &str) -> Result<(), Refusal> {
+        let Writer::Key(pass) = self else { return Ok(()) };
+        let entry = twin.registry().get(device);
+        // A key of the whole park may be told that there is no such thing.
+        let is_meant = entry
+            .map_or_else(|| pass.key().scope.is_everything(), |entry| pass.may(entry.facts(), measurement));
+        if is_meant {
+            return Ok(());
+        }
+        let message = format!("{device} {measurement} is not in the scope of this key: {}", pass.key().scope);
+        Err(Refusal::new(RefusalCode::NotYourDevice, "device", message))
+    }
+
+    /// Whether it may go on: asked before each batch of a long upload.
+    pub(super) fn still_good(&self) -> Result<(), Problem> {
+        match self {
+            Writer::Key(pass) => pass.still_good(clock::now()).map_err(|fault| refused(&fault)),
+            Writer::Device(_) | Writer::Person(_) => Ok(()),
+        }
+    }
+
+    /// So many points of so many bytes became durable.
+    pub(super) fn wrote(&self, points: u64, bytes: u64) {
+        if let Writer::Key(pass) = self {
+            let now = clock::now();
+            pass.wrote(points, now);
+            pass.received(bytes, now);
         }
     }
 
@@ -55,7 +101,7 @@ impl Writer {
     pub(super) fn own(&self) -> Option<&DeviceId> {
         match self {
             Writer::Device(device) => Some(device),
-            Writer::Person(_) => None,
+            Writer::Person(_) | Writer::Key(_) => None,
         }
     }
 }
@@ -65,17 +111,23 @@ impl fmt::Display for Writer {
         match self {
             Writer::Device(device) => write!(f, "device {device}"),
             Writer::Person(name) => write!(f, "user {name}"),
+            Writer::Key(pass) => write!(f, "API key {}", pass.key().id),
         }
     }
 }
 
 impl Writers {
-    pub fn new(twin: Twin, people: PersonCheck) -> Self {
-        Self { twin, people }
+    pub fn new(twin: Twin, keys: KeyRing, people: PersonCheck) -> Self {
+        Self { twin, keys, people }
     }
 
     /// Who a request's headers say and prove it comes from.
-    pub(super) fn of(&self, headers: &HeaderMap) -> Result<Writer, Problem> {
+    pub(super) fn of(&self, request: &Request) -> Result<Writer, Problem> {
+        let headers = request.headers();
+        if matches!(credential(headers), Ok(Credential::Key(_))) {
+            let admitted = self.keys.admit_request(headers, peer(request), Right::Write, clock::now());
+            return admitted.map(Writer::Key).map_err(|fault| refused(&fault));
+        }
         let token = presented(headers)?;
         if let Some((device, secret)) = device_and_secret(headers, token)? {
             return identify::authenticate(&self.twin, device, secret).map(Writer::Device);
@@ -99,6 +151,17 @@ impl Writers {
     }
 }
 
+/// Whoever opened the connection.
+fn peer(request: &Request) -> IpAddr {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip())
+}
+
+fn refused(fault: &KeyFault) -> Problem {
+    let retry_after_s = fault.retry_after_s().map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX));
+    Problem { retry_after_s, ..Problem::new(fault.status(), fault.code(), fault.to_string()) }
+}
+
 /// What stands behind `Bearer` or `Token`.
 fn presented(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
@@ -113,7 +176,7 @@ fn presented(headers: &HeaderMap) -> Result<&str, Problem> {
         Some(_) if values.next().is_some() => Err(Problem::unauthenticated("send one Authorization header")),
         Some(token) => Ok(token),
         None => Err(Problem::unauthenticated(
-            "send Authorization: Bearer <token> or Token <token>: a device's secret or an access token",
+            "send Authorization: Bearer <token> or Token <token>: a device's secret, an API key or an access token",
         )),
     }
 }

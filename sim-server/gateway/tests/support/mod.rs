@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use access::KeyRing;
 use gateway::{Inlets, MqttListeners, MqttOptions, PersonRefusal, Writers, serve_mqtt};
 use history::{History, HistoryOptions, SeriesKey};
 use records::Records;
@@ -72,7 +73,7 @@ impl Park {
     }
 
     /// What the HTTP routes need. `operator` and `viewer` are people's tokens.
-    pub(crate) fn inlets(&self) -> Inlets {
+    pub(crate) async fn inlets(&self) -> Inlets {
         let people = Arc::new(|token: &str| match token {
             "operator" => Ok("olga".to_owned()),
             "viewer" => Err(PersonRefusal::Forbidden("this needs the role operator, you are viewer".into())),
@@ -80,9 +81,15 @@ impl Park {
         });
         Inlets {
             twin: self.twin.clone(),
-            writers: Writers::new(self.twin.clone(), people),
+            writers: Writers::new(self.twin.clone(), self.keys().await, people),
             shutdown: self.shutdown.clone(),
         }
+    }
+
+    /// API keys as the records have them.
+    pub(crate) async fn keys(&self) -> KeyRing {
+        let zone = jiff::tz::TimeZone::UTC;
+        KeyRing::open(self.records.clone(), zone, Vec::new(), now()).await.expect("the keys")
     }
 
     pub(crate) fn secret(&self, device: &str) -> &str {

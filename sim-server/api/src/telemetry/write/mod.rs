@@ -38,6 +38,15 @@ impl Format {
         }
     }
 
+    /// What files of it are called at their end.
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Format::Json => "json",
+            Format::Csv => "csv",
+            Format::Arrow => "arrows",
+        }
+    }
+
     pub(crate) fn media_type(self) -> &'static str {
         match self {
             Format::Json => "application/json",
@@ -113,7 +122,13 @@ pub(crate) const GOOD: &str = "good";
 
 /// Writes one answer. The calls are, in this order: `table` and then `row`s, or `series` and then for each of them `begin`,
 /// `sample`s, `finish`; and at last `end`.
-pub(crate) enum Writer {
+pub(crate) struct Writer {
+    form: Form,
+    /// Values and samples written and not taken yet.
+    points: usize,
+}
+
+enum Form {
     Json(JsonWriter),
     Csv(CsvWriter),
     Arrow(ArrowWriter),
@@ -122,21 +137,22 @@ pub(crate) enum Writer {
 /// Calls the same method of whichever writer it is.
 macro_rules! each {
     ($self:ident, $writer:ident => $call:expr) => {
-        match $self {
-            Writer::Json($writer) => $call,
-            Writer::Csv($writer) => $call,
-            Writer::Arrow($writer) => $call,
+        match &mut $self.form {
+            Form::Json($writer) => $call,
+            Form::Csv($writer) => $call,
+            Form::Arrow($writer) => $call,
         }
     };
 }
 
 impl Writer {
     pub(crate) fn new(format: Format) -> Writer {
-        match format {
-            Format::Json => Writer::Json(JsonWriter::default()),
-            Format::Csv => Writer::Csv(CsvWriter::default()),
-            Format::Arrow => Writer::Arrow(ArrowWriter::default()),
-        }
+        let form = match format {
+            Format::Json => Form::Json(JsonWriter::default()),
+            Format::Csv => Form::Csv(CsvWriter::default()),
+            Format::Arrow => Form::Arrow(ArrowWriter::default()),
+        };
+        Writer { form, points: 0 }
     }
 
     pub(crate) fn table(&mut self, head: &Head, columns: &[Column]) {
@@ -145,6 +161,7 @@ impl Writer {
 
     /// A value for each column, NaN for none.
     pub(crate) fn row(&mut self, at: Timestamp, values: &[f64]) {
+        self.points += values.len();
         each!(self, writer => writer.row(at, values));
     }
 
@@ -157,6 +174,7 @@ impl Writer {
     }
 
     pub(crate) fn sample(&mut self, sample: Sample) {
+        self.points += 1;
         each!(self, writer => writer.sample(sample));
     }
 
@@ -171,7 +189,16 @@ impl Writer {
 
     /// Bytes that wait to be taken.
     pub(crate) fn waiting(&self) -> usize {
-        each!(self, writer => writer.out.len())
+        match &self.form {
+            Form::Json(writer) => writer.out.len(),
+            Form::Csv(writer) => writer.out.len(),
+            Form::Arrow(writer) => writer.out.len(),
+        }
+    }
+
+    /// How many points were written since last asked.
+    pub(crate) fn take_points(&mut self) -> usize {
+        std::mem::take(&mut self.points)
     }
 
     pub(crate) fn take(&mut self) -> Bytes {
