@@ -314,7 +314,7 @@ async fn questions_of_a_key_are_answered_from_its_scope() {
     assert_eq!(all.status, 200);
     let name = all.headers["content-disposition"].to_str().unwrap().to_owned();
     assert!(name.starts_with("attachment; filename=\"telemetry-") && name.ends_with(".json\""), "{name}");
-    let series = all.json();
+    let series = all.data();
     let series = series["series"].as_array().unwrap();
     assert_eq!(series.len(), 1, "{series:?}");
     assert_eq!(series[0]["points"], json!([[at.0, 3.0]]));

@@ -178,6 +178,7 @@ impl Meters {
 }
 
 /// Where devices connect.
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum MqttListeners {
     Sockets {
         plain: TcpListener,

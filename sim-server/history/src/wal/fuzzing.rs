@@ -2,7 +2,7 @@
 
 use super::{
     Disk, Wal,
-    fault::FaultDisk,
+    fault_disk::FaultDisk,
     segment::{self, Frames, Piece},
 };
 use std::{collections::BTreeSet, sync::Arc};
