@@ -188,7 +188,8 @@ impl Device {
 
     fn say_event(&mut self) {
         let instant = clock::now().0 + self.skew_ms;
-        let id = format!("{}-{}", self.name, self.number());
+        let number = self.number();
+        let id = format!("{}-{number}", self.name);
         self.oracle.lock().event(self.index, &id, false);
         let payload = json!({
             "deviceId": self.name, "timestamp": instant, "id": id, "type": id, "severity": "warning",
