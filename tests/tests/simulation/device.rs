@@ -47,6 +47,7 @@ struct Message {
 enum About {
     Data(Vec<WritingId>),
     Answer(String),
+    Event(String),
 }
 
 pub(crate) struct Device {
@@ -124,6 +125,7 @@ impl Device {
         let one_of_them = (!settled.is_empty()).then(|| settled[self.rng.random_range(0..settled.len())]);
         let drawn = self.rng.random_range(0..100);
         match (drawn, one_of_them) {
+            (97.., _) => self.say_event(),
             (0..12, _) => {
                 let count = self.rng.random_range(2..6);
                 let step = self.rng.random_range(50..20_000);
@@ -184,6 +186,19 @@ impl Device {
         self.outbox.push_back(message);
     }
 
+    fn say_event(&mut self) {
+        let instant = clock::now().0 + self.skew_ms;
+        let number = self.number();
+        let id = format!("{}-{number}", self.name);
+        self.oracle.lock().event(self.index, &id, false);
+        let payload = json!({
+            "deviceId": self.name, "timestamp": instant, "id": id, "type": id, "severity": "warning",
+            "description": "north door",
+        });
+        let (topic, payload) = (self.topic("event"), payload.to_string());
+        self.outbox.push_back(Message { topic, payload, about: About::Event(id), id: None, was_sent: false });
+    }
+
     fn answer(&mut self, command: String) {
         let is_waiting = |m: &Message| matches!(&m.about, About::Answer(id) if *id == command);
         if self.outbox.iter().any(is_waiting) {
@@ -226,6 +241,7 @@ impl Device {
             let is_refusal = code >= 0x80 || self.skew_ms >= REFUSED_FROM_MS;
             match about {
                 About::Data(ids) => self.oracle.lock().acknowledged(self.index, &ids, is_refusal),
+                About::Event(id) => self.oracle.lock().event(self.index, &id, !is_refusal),
                 About::Answer(command) if code < 0x80 => self.oracle.lock().answer_kept(&command),
                 About::Answer(command) => {
                     self.oracle

@@ -8,7 +8,7 @@ use shared::{
     telemetry::{Quality, Reading},
     time::Timestamp,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A device's clock may be so far off before what it says is doubted.
 pub(crate) const SKEW_LIMIT_MS: i64 = 10_000;
@@ -39,6 +39,8 @@ pub(crate) struct WritingId {
 pub(crate) struct Oracle {
     written: BTreeMap<(usize, i64), Vec<Written>>,
     commands: BTreeMap<String, Told>,
+    /// Events by id: their device, and whether they were acknowledged.
+    events: BTreeMap<String, (usize, bool)>,
     /// The disk may say it wrote what it did not: then acknowledged readings may be gone, and only invented ones are a fault.
     disk_lies: bool,
     violation: Option<String>,
@@ -128,6 +130,30 @@ impl Oracle {
         for ((_, instant), all) in self.written.range((device, i64::MIN)..=(device, i64::MAX)) {
             let must_be = all.iter().any(|w| matches!(w.fate, Fate::Acknowledged { .. })) && !self.disk_lies;
             ensure!(!must_be || stored.contains_key(instant), "lost: {instant}, {all:?}");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn event(&mut self, device: usize, id: &str, is_kept: bool) {
+        self.events.insert(id.to_owned(), (device, is_kept));
+    }
+
+    /// Compares the events that are kept, and those that raised an alarm, with those that were sent.
+    pub(crate) fn check_events(
+        &self,
+        device: usize,
+        kept: &[String],
+        raised: &BTreeSet<String>,
+    ) -> anyhow::Result<()> {
+        let mut seen = BTreeSet::new();
+        for id in kept {
+            ensure!(self.events.get(id).is_some_and(|(of, _)| *of == device), "event {id} is invented");
+            ensure!(seen.insert(id), "event {id} is kept twice");
+        }
+        let acknowledged = self.events.iter().filter(|(_, (of, is_kept))| *of == device && *is_kept);
+        for (id, _) in acknowledged {
+            ensure!(seen.contains(id), "event {id} is lost");
+            ensure!(raised.contains(id), "event {id} raised no alarm");
         }
         Ok(())
     }
