@@ -10,6 +10,19 @@ use shared::{id::DeviceId, telemetry::DeviceEvent, time::Timestamp};
 const EVENT_ID_MAX: usize = 200;
 
 impl Records {
+    /// Whether the device announced this id before.
+    pub async fn has_event(&self, device: &DeviceId, id: &str) -> Result<bool, RecordsError> {
+        let known: i64 = on_reader!(self, pool => {
+            sqlx::query_scalar("SELECT COUNT(*) FROM device_events WHERE device_id = $1 AND event_id = $2")
+                .bind(device.as_str())
+                .bind(id)
+                .fetch_one(pool)
+                .await
+                .map_err(database("looking for a device's event"))?
+        });
+        Ok(known > 0)
+    }
+
     /// Keeps an event; `false` when the device announced this id before.
     pub async fn insert_event(&self, event: &DeviceEvent, now: Timestamp) -> Result<bool, RecordsError> {
         if event.id.is_empty() || event.id.len() > EVENT_ID_MAX || event.id.chars().any(char::is_control) {

@@ -367,14 +367,18 @@ impl Inner {
             tracing::error!(device = %entry.id(), "an event could not be kept: {e}");
             Refusal::new(RefusalCode::StorageFailed, "", "the records could not be written")
         };
-        if !self.records.insert_event(event, now).await.map_err(failed)? {
+        if self.records.has_event(entry.id(), &event.id).await.map_err(failed)? {
             return Ok(());
         }
-        self.meters.events.increment(1);
+        // The alarm first: an event that is kept is never judged again, also not after a crash between the two.
         let name = entry.rules.model.events.iter().find(|e| e.id == event.kind).map(|e| &e.text);
         let input = AlarmInput::Event { subject: entry.subject(), name, event };
         self.publish_alarms(self.alarms.lock().handle(input, now));
-        self.flush_alarms().await.map_err(failed)
+        self.flush_alarms().await.map_err(failed)?;
+        if self.records.insert_event(event, now).await.map_err(failed)? {
+            self.meters.events.increment(1);
+        }
+        Ok(())
     }
 }
 
