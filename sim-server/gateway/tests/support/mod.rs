@@ -189,7 +189,7 @@ pub(crate) fn scene() -> Scene {
             measurement("soc", Some(0.0), Some(100.0)),
             measurement("pack_voltage", None, None),
             json!({
-                "key": "status", "name": text("status"), "kind": "state",
+                "key": "status", "name": text("status"), "kind": "state", "unit": "",
                 "states": [
                     { "code": 0, "word": "idle", "name": text("idle") },
                     { "code": 2, "word": "charging", "name": text("charging") },
