@@ -63,7 +63,7 @@ async fn main() -> anyhow::Result<()> {
         Some("http") => http().await?,
         Some("stream") => stream().await?,
         _ => anyhow::bail!(
-            "usage: measure http|stream [--seconds N] [--clients N] [--rate POINTS_PER_S] [--storm]"
+            "usage: measure http|stream [--seconds N] [--clients N] [--every MS] [--rate POINTS_PER_S] [--storm]"
         ),
     };
     writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&rows)?)?;
@@ -87,9 +87,11 @@ fn payload(id: &str, timestamp: i64, value: f64) -> String {
     json!({"deviceId": id, "timestamp": timestamp, "data": data}).to_string()
 }
 
-/// Requests a second and latency of the read API, keep-alive connections, a mix of what a dashboard asks for.
+/// Requests a second and latency of the read API, keep-alive connections, a mix of what a dashboard asks for. Each client asks
+/// again as soon as it has its answer, or once every `--every` milliseconds.
 async fn http() -> anyhow::Result<Vec<Value>> {
     let (seconds, clients) = (option("--seconds", 10)?, option("--clients", 64)?);
+    let every = Duration::from_millis(option("--every", 0)?);
     let folder = tempfile::tempdir()?;
     let server = Server::start(folder.path(), &[]).await?;
     let devices = register(&server, 1).await?;
@@ -113,21 +115,30 @@ async fn http() -> anyhow::Result<Vec<Value>> {
         anyhow::ensure!(response.status().is_success(), "{}", response.text().await?);
     }
     let paths = [
-        format!("/api/v1/devices/{id}"),
-        "/api/v1/energy/summary".to_owned(),
-        format!("/api/v1/devices/{id}/history?measurement=power&from={start}&to={}&step=60", now_ms()),
-        "/api/v1/vpp/plan".to_owned(),
-        "/api/v1/alarms?state=open".to_owned(),
+        ("a device", format!("/api/v1/devices/{id}")),
+        ("the energy summary", "/api/v1/energy/summary".to_owned()),
+        (
+            "minutes of an hour",
+            format!("/api/v1/devices/{id}/history?measurement=power&from={start}&to={}&step=60", now_ms()),
+        ),
+        ("the plan", "/api/v1/vpp/plan".to_owned()),
+        ("open alarms", "/api/v1/alarms?state=open".to_owned()),
     ];
     let until = Instant::now() + Duration::from_secs(seconds);
     let mut tasks = tokio::task::JoinSet::new();
     for worker in 0..clients as usize {
         let (client, token) = (client.clone(), server.token().to_owned());
-        let urls: Vec<String> = paths.iter().map(|path| server.url(path)).collect();
+        let urls: Vec<String> = paths.iter().map(|(_, path)| server.url(path)).collect();
         tasks.spawn(async move {
-            let mut taken_us = Vec::new();
+            let mut taken_us = vec![Vec::new(); urls.len()];
             let mut turn = worker;
+            // Not all at once.
+            let mut next = tokio::time::Instant::now() + every * worker as u32 / clients as u32;
             while Instant::now() < until {
+                if !every.is_zero() {
+                    tokio::time::sleep_until(next).await;
+                    next += every;
+                }
                 let started = Instant::now();
                 let response = client.get(&urls[turn % urls.len()]).bearer_auth(&token).send().await?;
                 anyhow::ensure!(
@@ -137,23 +148,34 @@ async fn http() -> anyhow::Result<Vec<Value>> {
                     response.status()
                 );
                 response.bytes().await?;
-                taken_us.push(u64::try_from(started.elapsed().as_micros())?);
+                taken_us[turn % urls.len()].push(u64::try_from(started.elapsed().as_micros())?);
                 turn += 1;
             }
             Ok(taken_us)
         });
     }
-    let mut all = Vec::new();
+    let mut each: Vec<Vec<u64>> = vec![Vec::new(); paths.len()];
     while let Some(result) = tasks.join_next().await {
-        all.extend(result??);
+        each.iter_mut().zip(result??).for_each(|(all, some)| all.extend(some));
     }
+    each.iter_mut().for_each(|taken| taken.sort_unstable());
+    let mut all = each.concat();
     all.sort_unstable();
     let rate = all.len() as f64 / seconds as f64;
-    Ok(vec![
-        row(&format!("read API, {clients} clients"), rate, "requests/s", None),
-        row("read API p50", percentile(&all, 0.5) / 1e3, "ms", None),
-        row("read API p99", percentile(&all, 0.99) / 1e3, "ms", Some(100.0)),
-    ])
+    let of = match every.as_millis() {
+        0 => format!("read API, {clients} busy clients"),
+        every => format!("read API, {clients} users, a request each {every} ms"),
+    };
+    let mut rows = vec![
+        row(&of, rate, "requests/s", None),
+        row(&format!("{of}, p50"), percentile(&all, 0.5) / 1e3, "ms", None),
+        row(&format!("{of}, p99"), percentile(&all, 0.99) / 1e3, "ms", Some(100.0)),
+        row(&format!("{of}, max"), percentile(&all, 1.0) / 1e3, "ms", None),
+    ];
+    rows.extend(paths.iter().zip(&each).map(|((name, _), taken)| {
+        row(&format!("{of}, p99 of {name}"), percentile(taken, 0.99) / 1e3, "ms", None)
+    }));
+    Ok(rows)
 }
 
 /// From a device's clock to a subscribed client, through MQTT, the disk and the WebSocket; and under the same load from

@@ -244,6 +244,58 @@ impl Drop for Trickle {
     }
 }
 
+type Taken = (String, (f64, f64, usize));
+
+/// Days and months of a year, of a thousand series that have a reading an hour.
+async fn year(server: &Server, ours: &Store) -> anyhow::Result<Vec<Taken>> {
+    const HOURS: i64 = 365 * 24;
+    const HOUR_MS: i64 = 3_600_000;
+    let end = park_tests::now_ms() / HOUR_MS * HOUR_MS;
+    let start = end - HOURS * HOUR_MS;
+    let times: Vec<String> = (0..HOURS).map(|hour| (start + hour * HOUR_MS).to_string()).collect();
+    let times = times.join(",");
+    let mut signals = Signals::new();
+    for index in 0..DEVICES {
+        let device = format!("year-{index:04}");
+        server.register(&device, "bench-meter").await?;
+        let mut body = String::new();
+        for m in 0..10 {
+            let values: Vec<String> = (0..HOURS).map(|_| signals.next(index * 10 + m).to_string()).collect();
+            let values = values.join(",");
+            let _ = writeln!(
+                body,
+                "{{\"metric\":{{\"__name__\":\"m{m}\",\"device\":\"{device}\"}},\"values\":[{values}],\"timestamps\":[{times}]}}"
+            );
+        }
+        ours.post(ours.import, body.into_bytes()).await?;
+    }
+    compact(server)?;
+    let mut taken = Vec::new();
+    for (name, devices) in [("a series", 0), ("100 series", 10), ("1,000 series", DEVICES)] {
+        let devices: Vec<String> = (0..devices.max(1)).map(|index| format!("year-{index:04}")).collect();
+        let measurement = if name == "a series" { "&measurement=m0" } else { "" };
+        let devices = devices.join(",");
+        for (step, steps) in [("1d", "days"), ("1mo", "months")] {
+            let path = format!(
+                "/api/v1/telemetry/query?device={devices}{measurement}&step={step}&from={start}&to={end}"
+            );
+            taken.push((format!("{steps} of a year of {name}"), ours.time(5, |_| path.clone()).await?));
+        }
+    }
+    Ok(taken)
+}
+
+fn compact(server: &Server) -> anyhow::Result<()> {
+    let status = Command::new(park_tests::binary("sim-server")?)
+        .args(["history", "compact", "--data"])
+        .arg(&server.data)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()?;
+    ensure!(status.success(), "sim-server history compact failed");
+    Ok(())
+}
+
 struct Rows(Vec<Value>);
 
 impl Rows {
@@ -315,13 +367,7 @@ async fn main() -> anyhow::Result<()> {
     );
 
     // What each has on disk once it has settled: merged blocks here, merged parts there.
-    let status = Command::new(park_tests::binary("sim-server")?)
-        .args(["history", "compact", "--data"])
-        .arg(&data)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()?;
-    ensure!(status.success(), "sim-server history compact failed");
+    compact(&server)?;
     let settled = ours.used()?;
     let stats = Command::new(park_tests::binary("sim-server")?)
         .args(["history", "stats", "--data"])
@@ -364,8 +410,6 @@ async fn main() -> anyhow::Result<()> {
         peer.as_ref().map(|p| p.store.used()).transpose()?.map(|u| a_point(u.1 as f64)),
     );
 
-    let trickle = Trickle::start(&ours, seconds);
-    let peers_trickle = peer.as_ref().map(|peer| Trickle::start(&peer.store, seconds));
     let end = START_MS + seconds * 1_000;
     let hour_from = |turn: usize| START_MS + (turn as i64 * 37 % ((seconds - 3_540) / 60)) * 60_000;
     // The same question in each one's own words.
@@ -425,7 +469,7 @@ async fn main() -> anyhow::Result<()> {
         },
         Question {
             name: "100 series, minute means of 1 h",
-            bar: Some(12.0),
+            bar: None,
             times: 100,
             ours: Box::new(|turn| {
                 let from = hour_from(turn);
@@ -447,8 +491,8 @@ async fn main() -> anyhow::Result<()> {
         },
         Question {
             name: "100 series, 1 h raw",
-            bar: None,
-            times: 20,
+            bar: Some(12.0),
+            times: 50,
             ours: Box::new(|turn| {
                 let from = hour_from(turn);
                 format!(
@@ -486,12 +530,45 @@ async fn main() -> anyhow::Result<()> {
             }),
         },
     ];
+    // One store after the other, each with its own points coming in.
+    let trickle = Trickle::start(&ours, seconds);
+    let mut all_ours = Vec::new();
     for question in &questions {
-        let (p50, slowest, bytes) = ours.time(question.times, &question.ours).await?;
-        let peers = match &peer {
-            Some(peer) => Some(peer.store.time(question.times, &question.peers).await?),
-            None => None,
-        };
+        all_ours.push(ours.time(question.times, &question.ours).await?);
+    }
+    let mut of_formats = Vec::new();
+    for format in ["csv", "arrow"] {
+        for question in &questions {
+            let taken = ours
+                .time(question.times, |turn| format!("{}&format={format}", (question.ours)(turn)))
+                .await?;
+            of_formats.push((format!("{}, {format}", question.name), taken));
+        }
+    }
+    let whole = range(START_MS, end);
+    let chart = |turn: usize| {
+        let name = device(turn * 7 % DEVICES);
+        format!("/api/v1/telemetry/query?device={name}&measurement=m{}&points=1000&{whole}", turn % 10)
+    };
+    of_formats.push(("a chart of 1,000 points of a whole series".to_owned(), ours.time(50, chart).await?));
+    let top = |turn: usize| {
+        let key = turn % 10;
+        format!("/api/v1/telemetry/query?type=bench-meter&measurement=m{key}&step=15m&top=5&{whole}")
+    };
+    of_formats
+        .push(("the five greatest of 100 series by quarter hours".to_owned(), ours.time(20, top).await?));
+    drop(trickle);
+    let mut all_peers = Vec::new();
+    if let Some(peer) = &peer {
+        let trickle = Trickle::start(&peer.store, seconds);
+        for question in &questions {
+            all_peers.push(peer.store.time(question.times, &question.peers).await?);
+        }
+        drop(trickle);
+    }
+    let year = year(&server, &ours).await?;
+    for (place, (question, (p50, slowest, bytes))) in questions.iter().zip(all_ours).enumerate() {
+        let peers = all_peers.get(place);
         rows.add(&format!("{}, p50", question.name), p50, "ms", question.bar, peers.map(|p| p.0));
         rows.add(&format!("{}, slowest", question.name), slowest, "ms", None, peers.map(|p| p.1));
         rows.add(
@@ -502,7 +579,11 @@ async fn main() -> anyhow::Result<()> {
             peers.map(|p| p.2 as f64 / 1e3),
         );
     }
-    drop((trickle, peers_trickle));
+    for (name, (p50, slowest, bytes)) in of_formats.into_iter().chain(year) {
+        rows.add(&format!("{name}, p50"), p50, "ms", None, None);
+        rows.add(&format!("{name}, slowest"), slowest, "ms", None, None);
+        rows.add(&format!("{name}, answer"), bytes as f64 / 1e3, "kB", None, None);
+    }
     writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&rows.0)?)?;
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::{
     aggregate::Aggregate,
     bucket::Bucket,
     month::Month,
-    numbers::{compress, decompress, put_sized, take_sized},
+    numbers::{compress, decompress, decompress_first, put_sized, take_sized},
     pack,
     series::SeriesId,
     varint,
@@ -21,6 +21,7 @@ use shared::{
     telemetry::{Quality, Reading},
     time::Timestamp,
 };
+use std::ops::Range;
 
 const VERSION: u8 = 1;
 const EVEN_TIMES: u8 = 1;
@@ -159,6 +160,20 @@ fn encode(readings: &[Reading]) -> Result<Vec<u8>, String> {
 
 /// Opens a block's body.
 pub(crate) fn decode(summary: &Summary, body: &[u8]) -> Result<Vec<Reading>, String> {
+    let readings = decode_within(summary, body, Timestamp(i64::MIN)..Timestamp(i64::MAX))?;
+    if readings.len() as u64 == u64::from(summary.all.count) {
+        Ok(readings)
+    } else {
+        Err("it is too short".to_owned())
+    }
+}
+
+/// Opens a block's body as far as its readings in a range need it, and gives these.
+pub(crate) fn decode_within(
+    summary: &Summary,
+    body: &[u8],
+    range: Range<Timestamp>,
+) -> Result<Vec<Reading>, String> {
     let count = usize::try_from(summary.all.count).unwrap_or(usize::MAX);
     let short = || "it is too short".to_owned();
     let (content, crc) = body.split_last_chunk::<4>().ok_or_else(short)?;
@@ -173,13 +188,13 @@ pub(crate) fn decode(summary: &Summary, body: &[u8]) -> Result<Vec<Reading>, Str
         return Err(format!("{count} readings"));
     }
     let start = summary.all.first_time.0;
-    let times: Vec<i64> = if flags & EVEN_TIMES != 0 {
-        let step = varint::take_signed(&mut rest).ok_or_else(short)?;
-        (0..count as i64).map(|i| start.wrapping_add(step.wrapping_mul(i))).collect()
+    let times = if flags & EVEN_TIMES != 0 {
+        Times::Even { start, step: varint::take_signed(&mut rest).ok_or_else(short)? }
     } else {
         let offsets = decompress::<i64>(take_sized(&mut rest).ok_or_else(short)?, count)?;
-        offsets.into_iter().map(|offset| start.wrapping_add(offset)).collect()
+        Times::Each(offsets.into_iter().map(|offset| start.wrapping_add(offset)).collect())
     };
+    let wanted = times.before(range.start, count)..times.before(range.end, count);
     let qualities = if flags & ONE_QUALITY != 0 {
         let (&code, after) = rest.split_first().ok_or_else(short)?;
         rest = after;
@@ -187,28 +202,67 @@ pub(crate) fn decode(summary: &Summary, body: &[u8]) -> Result<Vec<Reading>, Str
     } else {
         let mut runs = Vec::new();
         let mut part = take_sized(&mut rest).ok_or_else(short)?;
+        let mut total = 0usize;
         while !part.is_empty() {
             let len = varint::take(&mut part).ok_or_else(short)?;
             let (&code, after) = part.split_first().ok_or_else(short)?;
             part = after;
-            runs.push((usize::try_from(len).map_err(|e| e.to_string())?.min(count), quality(code)?));
+            let len = usize::try_from(len).map_err(|e| e.to_string())?.min(count);
+            total = total.saturating_add(len);
+            runs.push((len, quality(code)?));
+        }
+        if total < count {
+            return Err(short());
         }
         runs
     };
     let values = if flags & ONE_VALUE != 0 {
         let value = rest.try_into().map(f64::from_le_bytes).map_err(|_| short())?;
-        vec![value; count]
+        vec![value; wanted.end]
     } else {
-        decompress::<f64>(rest, count)?
+        decompress_first::<f64>(rest, count, wanted.end)?
     };
-    let qualities = qualities.into_iter().flat_map(|(len, quality)| std::iter::repeat_n(quality, len));
-    let readings: Vec<Reading> = times
-        .into_iter()
-        .zip(values)
-        .zip(qualities)
-        .map(|((t, value), quality)| Reading { value, timestamp: Timestamp(t), quality })
-        .collect();
-    if readings.len() == count { Ok(readings) } else { Err(short()) }
+    let mut readings = Vec::with_capacity(wanted.len());
+    let mut run_start = 0usize;
+    for (len, quality) in qualities {
+        let run_end = run_start.saturating_add(len);
+        for index in run_start.max(wanted.start)..run_end.min(wanted.end) {
+            readings.push(Reading { value: values[index], timestamp: times.at(index), quality });
+        }
+        run_start = run_end;
+    }
+    Ok(readings)
+}
+
+/// When a block's readings were taken.
+enum Times {
+    Even { start: i64, step: i64 },
+    Each(Vec<i64>),
+}
+
+impl Times {
+    fn at(&self, index: usize) -> Timestamp {
+        Timestamp(match self {
+            Times::Even { start, step } => start.wrapping_add(step.wrapping_mul(index as i64)),
+            Times::Each(times) => times[index],
+        })
+    }
+
+    /// How many of `count` readings were taken before an instant.
+    fn before(&self, end: Timestamp, count: usize) -> usize {
+        match self {
+            Times::Even { start, step } => {
+                let away = i128::from(end.0) - i128::from(*start);
+                let steps = match i128::from(*step) {
+                    ..=0 if away <= 0 => 0,
+                    ..=0 => count as i128,
+                    step => (away + step - 1).div_euclid(step),
+                };
+                steps.clamp(0, count as i128) as usize
+            }
+            Times::Each(times) => times.partition_point(|t| *t < end.0),
+        }
+    }
 }
 
 fn quality(code: u8) -> Result<Quality, String> {
@@ -248,6 +302,20 @@ mod tests {
             let block = Block::seal(SeriesId(3), 9, 40, &readings).unwrap();
             prop_assert_eq!(&decode(&block.summary, &block.body).unwrap(), &readings);
             prop_assert_eq!(Some(block.summary.all), Aggregate::of_all(&readings));
+        }
+
+        #[test]
+        fn a_part_of_a_block_is_what_lies_in_the_range(
+            readings in readings(),
+            (from, to) in (-1_000i64..700_000, -1_000i64..700_000),
+            ends in any::<bool>(),
+        ) {
+            let block = Block::seal(SeriesId(3), 9, 40, &readings).unwrap();
+            let first = readings[0].timestamp.0;
+            let at = |ms: i64| Timestamp(if ends { readings[ms.unsigned_abs() as usize % readings.len()].timestamp.0 } else { first + ms });
+            let range = at(from)..at(to);
+            let within: Vec<Reading> = readings.iter().copied().filter(|r| range.contains(&r.timestamp)).collect();
+            prop_assert_eq!(decode_within(&block.summary, &block.body, range).unwrap(), within);
         }
 
         #[test]

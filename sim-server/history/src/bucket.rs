@@ -105,6 +105,16 @@ impl Steps {
         }
     }
 
+    /// Where the step ends that holds `t`.
+    fn end_of(&self, t: Timestamp) -> Timestamp {
+        match &self.kind {
+            Kind::Even { step_ms } => Timestamp(self.start_of(t).0.saturating_add(*step_ms)),
+            Kind::Between(edges) => {
+                edges.get(edges.partition_point(|edge| *edge <= t)).copied().unwrap_or(Timestamp(i64::MAX))
+            }
+        }
+    }
+
     /// The length of the shortest.
     pub(crate) fn shortest_ms(&self) -> i64 {
         match &self.kind {
@@ -128,11 +138,13 @@ impl Steps {
 pub(crate) struct Buckets {
     pub steps: Steps,
     pub buckets: Vec<Bucket>,
+    /// Where the step of the last bucket ends.
+    end: Timestamp,
 }
 
 impl Buckets {
     pub(crate) fn of(steps: Steps) -> Buckets {
-        Buckets { steps, buckets: Vec::new() }
+        Buckets { steps, buckets: Vec::new(), end: Timestamp(i64::MIN) }
     }
 }
 
@@ -146,15 +158,30 @@ impl Sink for Buckets {
     }
 
     fn aggregate(&mut self, part: &Aggregate) -> ControlFlow<()> {
-        let start = self.steps.start_of(part.first_time);
         match self.buckets.last_mut() {
-            Some(bucket) if bucket.start == start => bucket.all.join(part),
-            _ => self.buckets.push(Bucket { start, all: *part }),
+            Some(bucket) if part.first_time < self.end => bucket.all.join(part),
+            _ => {
+                self.end = self.steps.end_of(part.first_time);
+                self.buckets.push(Bucket { start: self.steps.start_of(part.first_time), all: *part });
+            }
         }
         ControlFlow::Continue(())
     }
 
     fn reading(&mut self, reading: Reading) -> ControlFlow<()> {
         self.aggregate(&Aggregate::of(reading))
+    }
+
+    fn readings(&mut self, readings: &[Reading]) -> ControlFlow<()> {
+        let mut left = readings;
+        while let Some(first) = left.first() {
+            let end = self.steps.end_of(first.timestamp);
+            let (of_step, rest) = left.split_at(left.partition_point(|r| r.timestamp < end).max(1));
+            if let Some(all) = Aggregate::of_all(of_step) {
+                self.aggregate(&all)?;
+            }
+            left = rest;
+        }
+        ControlFlow::Continue(())
     }
 }

@@ -201,7 +201,7 @@ impl History {
         core.loose.write().call_in_all();
         // The right to change blocks is given back after each step: sealing, deletions and backups get their turn.
         while core.settled().await?.merge_due(core).await? {}
-        Ok(())
+        core.store.cut_journals().await
     }
 
     /// Opens every block and says which are not what they say. Nothing is sealed or merged meanwhile.

@@ -5,10 +5,10 @@
 
 use crate::{
     aggregate::Aggregate,
-    bucket::{Buckets, Steps},
+    bucket::{Bucket, Buckets, Steps},
     core::Core,
     error::HistoryError,
-    hours::{Hours, day_of, hour_of, start_of_hour},
+    hours::{DayOfHours, Hours, day_of, hour_of, start_of_hour},
     query::{self, Sink},
     series::SeriesId,
 };
@@ -40,21 +40,36 @@ pub(crate) async fn gather(
         let blocks = core.loose.read();
         series.iter().map(|id| blocks.of_series(*id, from, to).map(|l| l.all).collect()).collect()
     };
-    let mut hours: HashMap<SeriesId, Hours> = HashMap::with_capacity(series.len());
+    let mut days: HashMap<SeriesId, Vec<DayOfHours>> = HashMap::with_capacity(series.len());
     for (month, totals) in months.iter().filter(|(_, t)| t.oldest < to && t.newest >= from) {
         let first = from.max(month.start()).max(totals.oldest);
         let last = Timestamp(to.min(month.end()).0 - 1).min(totals.newest);
         for day in core.store.hours(*month, Some(&series), (day_of(first), day_of(last))).await? {
-            hours.entry(day.series).or_default().add(&day)?;
+            days.entry(day.series).or_default().push(day);
         }
     }
-    let parts: Vec<Vec<Part>> = series
-        .iter()
-        .zip(memory.iter().zip(&loose))
-        .map(|(id, (memory, loose))| {
-            parts(hours.get(id).unwrap_or(&Hours::default()), loose, memory, from..to)
-        })
-        .collect();
+    days.values_mut().for_each(|days| days.sort_by_key(|day| day.day));
+    let mut parts: Vec<Vec<Part>> = Vec::with_capacity(series.len());
+    for (index, (id, sink)) in sinks.iter_mut().enumerate() {
+        let days = days.remove(id).unwrap_or_default();
+        let (loose, memory) = (&loose[index], &memory[index]);
+        if loose.is_empty() && memory.is_empty() && to == start_of_hour(hour_of(to)) {
+            // Nearly all of the past: nothing but hours.
+            for day in &days {
+                let within = |bucket: &&Bucket| bucket.start < to && bucket.all.first_time >= from;
+                for bucket in day.open()?.iter().filter(within) {
+                    let _ = sink.aggregate(&bucket.all);
+                }
+            }
+            parts.push(Vec::new());
+            continue;
+        }
+        let mut hours = Hours::default();
+        for day in &days {
+            hours.add(day)?;
+        }
+        parts.push(parts_of(&hours, loose, memory, from..to));
+    }
     let mut asked = ask(core, &series, &parts, &sinks[0].1.steps.clone()).await?;
     for (index, (parts, (_, sink))) in parts.iter().zip(sinks).enumerate() {
         for part in parts {
@@ -107,7 +122,7 @@ enum Part {
     Ask(Range<Timestamp>),
 }
 
-fn parts(hours: &Hours, loose: &[Aggregate], memory: &[Reading], range: Range<Timestamp>) -> Vec<Part> {
+fn parts_of(hours: &Hours, loose: &[Aggregate], memory: &[Reading], range: Range<Timestamp>) -> Vec<Part> {
     let merged = hours.within(hour_of(range.start), hour_of(Timestamp(range.end.0 - 1)));
     let mut fresh: Vec<Aggregate> = loose.to_vec();
     fresh.extend(
@@ -191,14 +206,14 @@ mod tests {
             (vec![all(230..250), all(250..260)], vec![], vec![merged(0), merged(1), merged(2), ask(3..5)]),
         ];
         for (loose, memory, expected) in table {
-            assert_eq!(parts(&hours, &loose, &memory, day.clone()), expected, "{loose:?} {memory:?}");
+            assert_eq!(parts_of(&hours, &loose, &memory, day.clone()), expected, "{loose:?} {memory:?}");
         }
         let (two, through_it) = (start_of_hour(2)..start_of_hour(3), [all(90..200)]);
-        assert_eq!(parts(&Hours::default(), &through_it, &[], two.clone()), [Part::Ask(two)]);
+        assert_eq!(parts_of(&Hours::default(), &through_it, &[], two.clone()), [Part::Ask(two)]);
         let until_half_past_two = day.start..Timestamp(150 * 60_000);
         let (start, end) = (start_of_hour(2), until_half_past_two.end);
         assert_eq!(
-            parts(&hours, &[], &[], until_half_past_two),
+            parts_of(&hours, &[], &[], until_half_past_two),
             [merged(0), merged(1), Part::Ask(start..end)]
         );
     }

@@ -265,7 +265,15 @@ fn build(work: &mut [Work], first_id: i64, plan: Plan) -> Result<Option<Built>, 
         for group in &*groups {
             let newest = state.newest.map_or(group.hours.1 - 1, |r| hour_of(r.timestamp));
             let over = if plan.settled { i64::MAX } else { newest };
-            let Some(outcome) = merge(*series, group, over, plan)? else { continue };
+            let outcome = match merge(*series, group, over, plan) {
+                // It stays with its neighbours as it is, for whoever can mend it; whoever reads it is told.
+                Err(error @ HistoryError::DamagedBlock { .. }) => {
+                    tracing::error!(%error, "blocks are not merged");
+                    continue;
+                }
+                outcome => outcome?,
+            };
+            let Some(outcome) = outcome else { continue };
             for row in group.rows.iter().filter(|r| outcome.remove.contains(&r.summary.id)) {
                 replacement.removed_points += row.summary.all.count as i64;
                 replacement.removed_bytes += row.body.as_ref().map_or(0, Vec::len) as i64;

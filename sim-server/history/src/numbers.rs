@@ -2,7 +2,7 @@
 
 use crate::varint;
 use pco::{
-    ChunkConfig,
+    ChunkConfig, FULL_BATCH_N,
     data_types::Number,
     wrapped::{FileCompressor, FileDecompressor},
 };
@@ -29,15 +29,26 @@ pub(crate) fn compress<T: Number>(numbers: &[T], out: &mut Vec<u8>) -> Result<()
 }
 
 pub(crate) fn decompress<T: Number + Default>(bytes: &[u8], count: usize) -> Result<Vec<T>, String> {
+    decompress_first(bytes, count, count)
+}
+
+/// The first `wanted` of `count` numbers; what comes after them is not touched.
+pub(crate) fn decompress_first<T: Number + Default>(
+    bytes: &[u8],
+    count: usize,
+    wanted: usize,
+) -> Result<Vec<T>, String> {
+    // pco reads whole batches.
+    let wanted = wanted.next_multiple_of(FULL_BATCH_N).min(count);
     let (decompressor, rest) = FileDecompressor::new(bytes).map_err(|e| e.to_string())?;
     let (mut chunk, rest) = decompressor.chunk_decompressor::<T, _>(rest).map_err(|e| e.to_string())?;
     let mut page = chunk.page_decompressor(rest, count).map_err(|e| e.to_string())?;
-    let mut numbers = vec![T::default(); count];
+    let mut numbers = vec![T::default(); wanted];
     let progress = page.read(&mut numbers).map_err(|e| e.to_string())?;
-    if progress.n_processed == count {
+    if progress.n_processed == wanted {
         Ok(numbers)
     } else {
-        Err(format!("{} of {count} numbers", progress.n_processed))
+        Err(format!("{} of {wanted} numbers", progress.n_processed))
     }
 }
 

@@ -26,6 +26,7 @@ const PLAIN: u8 = 4;
 const SHORT: usize = 64;
 /// Meters round to so many places at most.
 const PLACES: u8 = 3;
+const POWERS: [f64; PLACES as usize + 1] = [1.0, 10.0, 100.0, 1_000.0];
 /// Integers below this are exact as doubles.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 /// What follows from other columns is left out when it differs by no more than adding in another order does.
@@ -185,13 +186,13 @@ impl Eight for f64 {
         f64::from_le_bytes(bytes)
     }
     fn in_places(self, places: u8) -> Option<i64> {
-        let integer = (self * 10f64.powi(i32::from(places))).round();
+        let integer = (self * POWERS[usize::from(places)]).round();
         let exact =
             integer.abs() < EXACT && f64::of_places(integer as i64, places).to_bits() == self.to_bits();
         exact.then_some(integer as i64)
     }
     fn of_places(integer: i64, places: u8) -> Self {
-        integer as f64 / 10f64.powi(i32::from(places))
+        integer as f64 / POWERS[usize::from(places)]
     }
 }
 
@@ -241,12 +242,16 @@ fn take_column<T: Eight>(bytes: &mut &[u8], count: usize) -> Result<Vec<T>, Stri
         DECIMAL => {
             let (&places, rest) = bytes.split_first().ok_or_else(short)?;
             *bytes = rest;
+            if places > PLACES {
+                return Err(format!("{places} decimal places"));
+            }
             let mut integer = 0i64;
-            let mut next = || {
+            let mut column = Vec::with_capacity(count);
+            for _ in 0..count {
                 integer = integer.wrapping_add(varint::take_signed(bytes).ok_or_else(short)?);
-                Ok(T::of_places(integer, places))
-            };
-            (0..count).map(|_| next()).collect()
+                column.push(T::of_places(integer, places));
+            }
+            Ok(column)
         }
         PLAIN => {
             let (numbers, rest) = bytes.split_at_checked(count * 8).ok_or_else(short)?;

@@ -33,6 +33,12 @@ pub(crate) trait Sink: Send {
     fn takes(&self, first: Timestamp, last: Timestamp) -> bool;
     fn aggregate(&mut self, part: &Aggregate) -> ControlFlow<()>;
     fn reading(&mut self, reading: Reading) -> ControlFlow<()>;
+    fn readings(&mut self, readings: &[Reading]) -> ControlFlow<()> {
+        readings.iter().try_for_each(|reading| self.reading(*reading))
+    }
+    fn take(&mut self, readings: Vec<Reading>) -> ControlFlow<()> {
+        self.readings(&readings)
+    }
 }
 
 /// Blocks of which each overlaps the next.
@@ -68,8 +74,8 @@ enum Answer {
     Open,
 }
 
-fn damaged(series: SeriesId, row: &Row, reason: String) -> HistoryError {
-    HistoryError::DamagedBlock { block: row.summary.id, series: series.0, reason }
+fn damage(series: SeriesId, summary: &Summary, reason: String) -> HistoryError {
+    HistoryError::DamagedBlock { block: summary.id, series: series.0, reason }
 }
 
 /// Opens a block, or says which one is damaged.
@@ -78,11 +84,7 @@ pub(crate) fn open_block(
     summary: &Summary,
     body: &[u8],
 ) -> Result<Vec<Reading>, HistoryError> {
-    block::decode(summary, body).map_err(|reason| HistoryError::DamagedBlock {
-        block: summary.id,
-        series: series.0,
-        reason,
-    })
+    block::decode(summary, body).map_err(|reason| damage(series, summary, reason))
 }
 
 /// Hands each sink its series' readings in `[from, to)`. Blocks of many series are found by one statement.
@@ -232,9 +234,13 @@ impl<S: Sink> Walk<'_, S> {
                 None => return Ok(None),
             }
         }
-        let series = self.series;
+        let (series, range) = (self.series, self.from..self.to);
         let open = move || -> Result<HashMap<i64, Vec<Reading>>, HistoryError> {
-            jobs.into_iter().map(|(s, body)| Ok((s.id, open_block(series, &s, &body)?))).collect()
+            let open = |(summary, body): (Summary, Vec<u8>)| {
+                let readings = block::decode_within(&summary, &body, range.clone());
+                Ok((summary.id, readings.map_err(|reason| damage(series, &summary, reason))?))
+            };
+            jobs.into_iter().map(open).collect()
         };
         let mut readings = if to_open().count() <= BLOCKS_IN_PLACE {
             open()?
@@ -248,11 +254,11 @@ impl<S: Sink> Walk<'_, S> {
         for (cluster, answer) in clusters.into_iter().zip(answers) {
             let done = match answer {
                 Answer::Open => {
-                    let rows = cluster.rows.iter();
-                    let mut merged: Vec<Reading> =
-                        rows.filter_map(|r| readings.remove(&r.summary.id)).flatten().collect();
+                    let mut opened = cluster.rows.iter().filter_map(|r| readings.remove(&r.summary.id));
+                    let mut merged = opened.next().unwrap_or_default();
+                    opened.for_each(|more| merged.extend(more));
                     sort_last_written_wins(&mut merged);
-                    self.emit(&merged)
+                    if self.memory.is_empty() { self.sink.take(merged) } else { self.emit(&merged) }
                 }
                 Answer::Parts(parts) => match self.memory_before(Some(cluster.first)) {
                     ControlFlow::Continue(()) => parts.iter().try_for_each(|part| self.sink.aggregate(part)),
@@ -284,24 +290,26 @@ impl<S: Sink> Walk<'_, S> {
             return Ok(Answer::Parts(vec![row.summary.all]));
         }
         let Some(minutes) = &row.minutes else { return Ok(Answer::Open) };
-        let minutes = pack::unpack(MINUTE_MS, minutes).map_err(|reason| damaged(self.series, row, reason))?;
+        let minutes =
+            pack::unpack(MINUTE_MS, minutes).map_err(|reason| damage(self.series, &row.summary, reason))?;
         let wanted = minutes.into_iter().map(|b| b.all);
         let wanted = wanted.filter(|all| all.last_time >= self.from && all.first_time < self.to);
         let wanted: Vec<Aggregate> = wanted.collect();
         Ok(if wanted.iter().all(fits) { Answer::Parts(wanted) } else { Answer::Open })
     }
 
-    /// Readings of a cluster, with those in memory up to its end between them.
+    /// What was read of a cluster, with the readings in memory up to its end between them.
     fn emit(&mut self, merged: &[Reading]) -> ControlFlow<()> {
-        for reading in merged {
-            if reading.timestamp < self.from || reading.timestamp >= self.to {
-                continue;
-            }
-            self.memory_before(Some(reading.timestamp))?;
-            let rewritten = self.memory.first().is_some_and(|m| m.timestamp == reading.timestamp);
-            if !rewritten {
-                self.sink.reading(*reading)?;
-            }
+        let mut left = merged;
+        while let Some(first) = left.first() {
+            self.memory_before(Some(first.timestamp))?;
+            let (now, rest) = match self.memory.first() {
+                Some(memory) if memory.timestamp == first.timestamp => (&left[..0], &left[1..]),
+                Some(memory) => left.split_at(left.partition_point(|r| r.timestamp < memory.timestamp)),
+                None => (left, &left[..0]),
+            };
+            self.sink.readings(now)?;
+            left = rest;
         }
         ControlFlow::Continue(())
     }
@@ -339,6 +347,18 @@ impl Sink for FirstReadings {
         if self.readings.len() < self.limit {
             self.readings.push(reading);
         }
+        if self.readings.len() < self.limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+    fn take(&mut self, readings: Vec<Reading>) -> ControlFlow<()> {
+        if !self.readings.is_empty() || readings.len() >= self.limit {
+            return self.readings(&readings);
+        }
+        self.readings = readings;
+        ControlFlow::Continue(())
+    }
+    fn readings(&mut self, readings: &[Reading]) -> ControlFlow<()> {
+        let room = self.limit.saturating_sub(self.readings.len());
+        self.readings.extend_from_slice(&readings[..readings.len().min(room)]);
         if self.readings.len() < self.limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 }

@@ -121,6 +121,8 @@ impl Sqlite {
             .busy_timeout(ACQUIRE_TIMEOUT);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
+            // A file does not go away, and asking it whether it is there costs as much as what is asked of it then.
+            .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -130,6 +132,7 @@ impl Sqlite {
         MIGRATIONS.run(&writer).await?;
         let reader = SqlitePoolOptions::new()
             .max_connections(SQLITE_READERS)
+            .test_before_acquire(false)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_with(options.read_only(true).busy_timeout(ACQUIRE_TIMEOUT))
             .await

@@ -8,7 +8,7 @@ use super::{
     readings::{CleanedReadings, Pace, Readings},
     rows::{Rows, Table},
     sending::{CHUNK, Sending, respond},
-    write::{Column, Format, GOOD, Head, Sample, Writer},
+    write::{Column, Format, Head, Sample, Writer},
 };
 use crate::{ApiError, App, auth::Reader};
 use axum::response::Response;
@@ -92,9 +92,8 @@ impl Source {
                 for (column, sampler) in rows.table.columns.iter().zip(samplers.drain(..)) {
                     writer.begin(column);
                     let seen = sampler.seen();
-                    for point in sampler.finish() {
-                        writer.sample(Sample { at: point.timestamp, value: point.value, quality: GOOD });
-                    }
+                    let points = sampler.finish().into_iter();
+                    writer.samples(points.map(|p| Sample { at: p.timestamp, value: p.value, flag: None }));
                     writer.finish(Some(seen));
                 }
                 Ok(false)

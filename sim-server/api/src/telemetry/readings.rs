@@ -70,14 +70,15 @@ struct Open {
     next: Option<Timestamp>,
 }
 
+/// As it is written.
 fn sample(reading: &Reading) -> Sample {
-    let quality = match reading.quality {
-        Quality::Good => super::write::GOOD,
-        Quality::OutOfRange => "out_of_range",
-        Quality::Estimated => "estimated",
-        Quality::Suspect => "suspect",
+    let flag = match reading.quality {
+        Quality::Good => None,
+        Quality::OutOfRange => Some("out_of_range"),
+        Quality::Estimated => Some("estimated"),
+        Quality::Suspect => Some("suspect"),
     };
-    Sample { at: reading.timestamp, value: reading.value, quality }
+    Sample { at: reading.timestamp, value: reading.value, flag }
 }
 
 impl Readings {
@@ -148,11 +149,9 @@ impl Readings {
 
 impl Open {
     fn write(&mut self, page: &Page, writer: &mut Writer) {
-        for reading in &page.readings {
-            match &mut self.sampler {
-                Some(sampler) => sampler.push(*reading),
-                None => writer.sample(sample(reading)),
-            }
+        match &mut self.sampler {
+            Some(sampler) => page.readings.iter().for_each(|reading| sampler.push(*reading)),
+            None => writer.samples(page.readings.iter().map(sample)),
         }
         let last = page.readings.last().filter(|_| page.is_full);
         self.next = last.map(|reading| Timestamp(reading.timestamp.0.saturating_add(1)));
@@ -161,7 +160,7 @@ impl Open {
     fn close(self, writer: &mut Writer) {
         let seen = self.sampler.map(|sampler| {
             let seen = sampler.seen();
-            sampler.finish().iter().for_each(|reading| writer.sample(sample(reading)));
+            writer.samples(sampler.finish().iter().map(sample));
             seen
         });
         writer.finish(seen);
@@ -193,16 +192,16 @@ impl CleanedReadings {
         let range = (from, self.to);
         let (cleaned, next) =
             read_cleaned(&self.history, &self.series, range, CLEANED_PAGE, &self.cleaning).await?;
-        for point in &cleaned.points {
-            let quality = match point.flag {
-                PointFlag::Good => super::write::GOOD,
-                PointFlag::Suspect => "suspect",
-                PointFlag::OutOfRange => "out_of_range",
-                PointFlag::Estimated => "estimated",
-                PointFlag::Spike => "spike",
+        writer.samples(cleaned.points.iter().map(|point| {
+            let flag = match point.flag {
+                PointFlag::Good => None,
+                PointFlag::Suspect => Some("suspect"),
+                PointFlag::OutOfRange => Some("out_of_range"),
+                PointFlag::Estimated => Some("estimated"),
+                PointFlag::Spike => Some("spike"),
             };
-            writer.sample(Sample { at: point.timestamp, value: point.value, quality });
-        }
+            Sample { at: point.timestamp, value: point.value, flag }
+        }));
         self.next = next;
         Ok(true)
     }

@@ -6,7 +6,8 @@
 //! | | SQLite | PostgreSQL |
 //! | --- | --- | --- |
 //! | `history_series`, `history_state`, `history_meta` | `history.db` | tables |
-//! | `history_blocks`, `history_months`, `history_hours` | `history-YYYY-MM.db`, one a month (UTC) | tables |
+//! | `history_blocks`, `history_hours` | `history-YYYY-MM.db`, one a month (UTC) | tables, a partition a month |
+//! | `history_months` | in the month's file | a table |
 //! | a batch is atomic | a month at a time, names before, states after | as a whole |
 //!
 //! With SQLite a crash between two commits of a batch leaves blocks the states do not know. Opening reads those (their numbers are above the
@@ -280,6 +281,14 @@ impl Store {
     /// Forgets newest readings before `cutoff`.
     pub(crate) async fn forget_newest_before(&self, cutoff: Timestamp) -> Result<(), HistoryError> {
         in_turn!(self, store => store.forget_newest_before(cutoff))
+    }
+
+    /// Gives back the space of journals, where the store has some of its own.
+    pub(crate) async fn cut_journals(&self) -> Result<(), HistoryError> {
+        match self {
+            Store::Sqlite(store) => store.work.outside(store.cut_journals()).await,
+            Store::Postgres(_) => Ok(()),
+        }
     }
 
     /// Bytes the database takes.

@@ -1,17 +1,18 @@
-//! Blocks in PostgreSQL: the same tables, all in one schema, a batch in one transaction.
+//! Blocks in PostgreSQL: the same tables, all in one schema, a batch in one transaction. Blocks and hours are partitioned by months,
+//! as SQLite has a file for each: what is too old is dropped, not deleted.
 //!
 //! One process owns the store: an advisory lock keeps a second one out, and because a lock is lost with its connection, every
 //! write also checks that the owner's epoch is still its own.
 
 use super::{
     Batch, MonthTotals, Replacement, Row, Stored, Trimmed, Wanted,
-    sql::{self, on_postgres},
+    sql::{self, Dialect, on_postgres},
     upgrade::{self, FORMAT, Format},
 };
 use crate::{
     block::Block,
     error::{HistoryError, database_at},
-    hours::{DayOfHours, day_of},
+    hours::{DayOfHours, day_of, month_of_day},
     loose::Loose,
     month::Month,
     series::SeriesId,
@@ -23,7 +24,11 @@ use sqlx::{
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use std::{collections::BTreeMap, str::FromStr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    str::FromStr,
+    time::Duration,
+};
 use tokio::sync::Mutex;
 
 pub(crate) struct PostgresStore {
@@ -31,6 +36,8 @@ pub(crate) struct PostgresStore {
     /// Host and database, for messages; never the password.
     place: String,
     months: RwLock<BTreeMap<Month, MonthTotals>>,
+    /// Months whose partitions are there.
+    partitions: RwLock<BTreeSet<Month>>,
     /// Holds the advisory lock.
     lock: Mutex<Option<PgConnection>>,
     epoch: i64,
@@ -71,19 +78,21 @@ impl PostgresStore {
         let migrate = |schema| sqlx::raw_sql(AssertSqlSafe(schema));
         let catalog = sql::catalog_schema("DOUBLE PRECISION");
         tx.execute(migrate(catalog)).await.map_err(failed("migrating"))?;
-        let blocks = sql::blocks_schema("BIGINT", "DOUBLE PRECISION", "BYTEA", "");
         let found = on_postgres::meta(&mut tx, "format").await.map_err(failed("opening"))?;
         match Format::of(found, &place)? {
             Format::Ours => {}
             Format::New => {
-                tx.execute(migrate(blocks)).await.map_err(failed("migrating"))?;
+                tx.execute(migrate(sql::blocks_schema(&PARTITIONED))).await.map_err(failed("migrating"))?;
             }
             Format::Older(from) => {
-                if from == 1 {
-                    let blocks = blocks.clone();
-                    upgrade::postgres_from_1(&mut tx, blocks).await.map_err(failed("upgrading"))?;
+                let whole = || sql::blocks_schema(&WHOLE);
+                if from <= 1 {
+                    upgrade::postgres_from_1(&mut tx, whole()).await.map_err(failed("upgrading"))?;
                 }
-                upgrade::postgres_from_2(&mut tx, blocks).await.map_err(failed("upgrading"))?;
+                if from <= 2 {
+                    upgrade::postgres_from_2(&mut tx, whole()).await.map_err(failed("upgrading"))?;
+                }
+                partition(&mut tx).await.map_err(failed("upgrading"))?;
                 tracing::info!(place, from, to = FORMAT, "upgraded telemetry");
             }
         }
@@ -91,9 +100,11 @@ impl PostgresStore {
         let epoch = on_postgres::meta(&mut tx, "epoch").await.map_err(failed("opening"))?.unwrap_or(0) + 1;
         on_postgres::put_meta(&mut tx, "epoch", epoch).await.map_err(failed("opening"))?;
         let months = on_postgres::months(&mut tx).await.map_err(failed("reading totals"))?;
+        let partitions = partitions(&mut tx).await.map_err(failed("reading partitions"))?;
         tx.commit().await.map_err(failed("migrating"))?;
         let months = RwLock::new(months.into_iter().collect());
-        Ok(PostgresStore { pool, place, months, lock: Mutex::new(Some(lock)), epoch })
+        let (partitions, lock) = (RwLock::new(partitions), Mutex::new(Some(lock)));
+        Ok(PostgresStore { pool, place, months, partitions, lock, epoch })
     }
 
     fn at(&self, what: &'static str) -> impl FnOnce(sqlx::Error) -> HistoryError {
@@ -102,6 +113,19 @@ impl PostgresStore {
 
     async fn connection(&self) -> Result<PoolConnection<sqlx::Postgres>, HistoryError> {
         self.pool.acquire().await.map_err(self.at("connecting"))
+    }
+
+    /// Makes the partitions of months that have none. They are there for good once the transaction is committed.
+    async fn make_partitions(
+        &self,
+        db: &mut PgConnection,
+        months: &BTreeSet<Month>,
+    ) -> Result<(), sqlx::Error> {
+        let missing: Vec<Month> = months.difference(&self.partitions.read()).copied().collect();
+        for month in missing {
+            make_partitions(db, month).await?;
+        }
+        Ok(())
     }
 
     /// A transaction that writes, if this process is still the owner.
@@ -131,6 +155,9 @@ impl PostgresStore {
         let failed = || self.at("storing blocks");
         let mut tx = self.begin().await?;
         on_postgres::insert_names(&mut tx, batch).await.map_err(failed())?;
+        let hours = batch.hours.iter().map(|hours| month_of_day(hours.day));
+        let all: BTreeSet<Month> = months.keys().copied().chain(hours).collect();
+        self.make_partitions(&mut tx, &all).await.map_err(failed())?;
         let mut added = Vec::new();
         for (month, blocks) in months {
             if on_postgres::insert_blocks(&mut tx, month, &blocks).await.map_err(failed())? {
@@ -140,6 +167,7 @@ impl PostgresStore {
         on_postgres::put_hours(&mut tx, &batch.hours).await.map_err(failed())?;
         on_postgres::put_states(&mut tx, batch).await.map_err(failed())?;
         tx.commit().await.map_err(failed())?;
+        self.partitions.write().extend(all);
         let mut months = self.months.write();
         for (month, totals) in added {
             months.entry(month).and_modify(|t| *t = t.with(&totals)).or_insert(totals);
@@ -160,7 +188,7 @@ impl PostgresStore {
         let wanted =
             Wanted { from: wanted.from.max(month.start()), to: wanted.to.min(month.end()), ..wanted };
         let mut db = self.connection().await?;
-        on_postgres::rows(&mut db, wanted).await.map_err(self.at("reading blocks"))
+        on_postgres::rows(&mut db, month, wanted).await.map_err(self.at("reading blocks"))
     }
 
     pub(super) async fn hours(
@@ -176,11 +204,11 @@ impl PostgresStore {
 
     pub(super) async fn bodies(
         &self,
-        _month: Month,
+        month: Month,
         ids: &[i64],
     ) -> Result<Vec<(i64, Vec<u8>)>, HistoryError> {
         let mut db = self.connection().await?;
-        on_postgres::bodies(&mut db, ids).await.map_err(self.at("reading blocks"))
+        on_postgres::bodies(&mut db, month, ids).await.map_err(self.at("reading blocks"))
     }
 
     pub(super) async fn page(
@@ -257,21 +285,17 @@ impl PostgresStore {
     pub(super) async fn drop_month(&self, month: Month) -> Result<(), HistoryError> {
         let failed = || self.at("deleting blocks");
         let mut tx = self.begin().await?;
-        sqlx::query("DELETE FROM history_blocks WHERE t0 >= $1 AND t0 < $2")
-            .bind(month.start().0)
-            .bind(month.end().0)
-            .execute(&mut *tx)
-            .await
-            .map_err(failed())?;
-        on_postgres::drop_hours(&mut tx, day_of(month.start()), day_of(month.end()))
-            .await
-            .map_err(failed())?;
+        for table in &PARTITIONED_TABLES {
+            let drop = format!("DROP TABLE IF EXISTS {}", table.partition(month));
+            tx.execute(AssertSqlSafe(drop)).await.map_err(failed())?;
+        }
         sqlx::query("DELETE FROM history_months WHERE month = $1")
             .bind(i64::from(month.0))
             .execute(&mut *tx)
             .await
             .map_err(failed())?;
         tx.commit().await.map_err(failed())?;
+        self.partitions.write().remove(&month);
         self.months.write().remove(&month);
         Ok(())
     }
@@ -283,9 +307,11 @@ impl PostgresStore {
 
     /// 0 when the server does not say.
     pub(super) async fn bytes(&self) -> u64 {
-        let sizes =
-            "SELECT pg_total_relation_size('history_blocks') + pg_total_relation_size('history_series')
-                     + pg_total_relation_size('history_state') + pg_total_relation_size('history_hours')";
+        let sizes = "SELECT CAST(SUM(pg_total_relation_size(relid)) AS BIGINT) FROM (
+                         SELECT relid FROM pg_partition_tree('history_blocks')
+                         UNION ALL SELECT relid FROM pg_partition_tree('history_hours')
+                         UNION ALL SELECT CAST('history_series' AS regclass)
+                         UNION ALL SELECT CAST('history_state' AS regclass)) AS tables";
         let bytes: Result<i64, _> = sqlx::query_scalar(sizes).fetch_one(&self.pool).await;
         bytes.ok().and_then(|b| u64::try_from(b).ok()).unwrap_or(0)
     }
@@ -306,6 +332,113 @@ impl PostgresStore {
         let stored = load(&mut tx).await.map_err(self.at("loading"))?;
         Ok(Snapshot { store: self, tx, stored })
     }
+}
+
+/// Tables before they were partitioned.
+const WHOLE: Dialect = Dialect {
+    id: "BIGINT",
+    real: "DOUBLE PRECISION",
+    blob: "BYTEA",
+    block: "id",
+    blocks_are: "",
+    hours_are: "",
+};
+const PARTITIONED: Dialect = Dialect {
+    block: "id, t0",
+    blocks_are: " PARTITION BY RANGE (t0)",
+    hours_are: " PARTITION BY RANGE (day)",
+    ..WHOLE
+};
+
+/// A table in parts of a month.
+struct Partitioned {
+    name: &'static str,
+    /// Where a month begins in it.
+    begins: fn(Month) -> i64,
+}
+
+const PARTITIONED_TABLES: [Partitioned; 2] = [
+    Partitioned { name: "history_blocks", begins: |month| month.start().0 },
+    Partitioned { name: "history_hours", begins: |month| day_of(month.start()) },
+];
+
+impl Partitioned {
+    /// `"history_blocks 2026-06"`
+    fn partition(&self, month: Month) -> String {
+        format!("\"{} {month}\"", self.name)
+    }
+}
+
+/// Makes the partitions of a month, unless they are there.
+async fn make_partitions(db: &mut PgConnection, month: Month) -> Result<(), sqlx::Error> {
+    for table in &PARTITIONED_TABLES {
+        let (from, to) = ((table.begins)(month), (table.begins)(Month(month.0 + 1)));
+        let (name, partition) = (table.name, table.partition(month));
+        let make = format!(
+            "CREATE TABLE IF NOT EXISTS {partition} PARTITION OF {name} FOR VALUES FROM ({from}) TO ({to})"
+        );
+        db.execute(AssertSqlSafe(make)).await?;
+    }
+    Ok(())
+}
+
+/// Months whose partitions are there.
+async fn partitions(db: &mut PgConnection) -> Result<BTreeSet<Month>, sqlx::Error> {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid
+         WHERE inhparent = CAST('history_blocks' AS regclass)",
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(tables.iter().filter_map(|name| name.strip_prefix("history_blocks ")?.parse().ok()).collect())
+}
+
+/// Divides tables that are whole into months. To be called in a transaction.
+async fn partition(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let mut moved = Vec::new();
+    for Partitioned { name, .. } in &PARTITIONED_TABLES {
+        let whole: bool = sqlx::query_scalar(
+            "SELECT relkind = 'r' FROM pg_class WHERE oid = CAST(CAST($1 AS TEXT) AS regclass)",
+        )
+        .bind(name)
+        .fetch_one(&mut *db)
+        .await?;
+        if whole {
+            db.execute(AssertSqlSafe(format!("ALTER TABLE {name} RENAME TO {name}_whole"))).await?;
+            moved.push(name);
+        }
+    }
+    if moved.contains(&&"history_blocks") {
+        db.execute(sqlx::raw_sql("DROP INDEX history_blocks_by_time; DROP INDEX history_blocks_loose;"))
+            .await?;
+    }
+    db.execute(sqlx::raw_sql(AssertSqlSafe(sql::blocks_schema(&PARTITIONED)))).await?;
+    // A month may have hours of a day and no block, where its blocks have gone.
+    let mut months: BTreeSet<Month> =
+        on_postgres::months(db).await?.into_iter().map(|(month, _)| month).collect();
+    if moved.contains(&&"history_hours") {
+        let days =
+            sqlx::query_scalar("SELECT DISTINCT day FROM history_hours_whole").fetch_all(&mut *db).await?;
+        months.extend(days.into_iter().map(month_of_day));
+    }
+    for month in months {
+        make_partitions(db, month).await?;
+    }
+    for name in moved {
+        let columns: Vec<String> = sqlx::query_scalar(
+            "SELECT CAST(attname AS TEXT) FROM pg_attribute
+             WHERE attrelid = CAST(CAST($1 AS TEXT) AS regclass) AND attnum > 0 AND NOT attisdropped",
+        )
+        .bind(name)
+        .fetch_all(&mut *db)
+        .await?;
+        let columns = columns.join(", ");
+        let fill = format!(
+            "INSERT INTO {name} ({columns}) SELECT {columns} FROM {name}_whole; DROP TABLE {name}_whole;"
+        );
+        db.execute(sqlx::raw_sql(AssertSqlSafe(fill))).await?;
+    }
+    Ok(())
 }
 
 async fn take_lock(db: &mut PgConnection, place: &str) -> Result<(), HistoryError> {

@@ -29,16 +29,29 @@ pub(super) fn catalog_schema(real: &str) -> String {
     )
 }
 
-/// Blocks, their totals and the hours of what is merged. `id` is what the database calls an integer primary key, `clustered` how
-/// it is told to keep rows in the order of their key.
-pub(super) fn blocks_schema(id: &str, real: &str, blob: &str, clustered: &str) -> String {
+/// How a database says what tables are.
+pub(super) struct Dialect {
+    /// Its integer of 64 bits that may be a key of its own.
+    pub id: &'static str,
+    pub real: &'static str,
+    pub blob: &'static str,
+    /// A block's key: its number, with the column that says its place where a table has several.
+    pub block: &'static str,
+    /// How blocks and hours are divided or ordered.
+    pub blocks_are: &'static str,
+    pub hours_are: &'static str,
+}
+
+/// Blocks, their totals and the hours of what is merged.
+pub(super) fn blocks_schema(dialect: &Dialect) -> String {
+    let Dialect { id, real, blob, block, blocks_are, hours_are } = dialect;
     format!(
         "CREATE TABLE IF NOT EXISTS history_blocks (
-             id {id} PRIMARY KEY, series BIGINT NOT NULL, t0 BIGINT NOT NULL, t1 BIGINT NOT NULL,
+             id {id} NOT NULL, series BIGINT NOT NULL, t0 BIGINT NOT NULL, t1 BIGINT NOT NULL,
              sequence BIGINT NOT NULL, count BIGINT NOT NULL, min_value {real} NOT NULL,
              max_value {real} NOT NULL, sum_value {real} NOT NULL, first_value {real} NOT NULL,
              last_value {real} NOT NULL, integral {real} NOT NULL, rise {real} NOT NULL,
-             merged BIGINT NOT NULL, minutes {blob}, body {blob} NOT NULL);
+             merged BIGINT NOT NULL, minutes {blob}, body {blob} NOT NULL, PRIMARY KEY ({block})){blocks_are};
          CREATE INDEX IF NOT EXISTS history_blocks_by_time ON history_blocks (series, t1);
          CREATE INDEX IF NOT EXISTS history_blocks_loose ON history_blocks (series) WHERE merged = 0;
          CREATE TABLE IF NOT EXISTS history_months (
@@ -46,7 +59,7 @@ pub(super) fn blocks_schema(id: &str, real: &str, blob: &str, clustered: &str) -
              bytes BIGINT NOT NULL, oldest BIGINT NOT NULL, newest BIGINT NOT NULL);
          CREATE TABLE IF NOT EXISTS history_hours (
              day BIGINT NOT NULL, series BIGINT NOT NULL, body {blob} NOT NULL,
-             PRIMARY KEY (day, series)){clustered};"
+             PRIMARY KEY (day, series)){hours_are};"
     )
 }
 
@@ -332,7 +345,7 @@ macro_rules! statements {
                             .push_bind(block.minutes.clone())
                             .push_bind(block.body.clone());
                     });
-                    insert.push(" ON CONFLICT (id) DO NOTHING");
+                    insert.push(" ON CONFLICT DO NOTHING");
                     let done =
                         insert.build().persistent(blocks.len() == ROWS_AT_ONCE).execute(&mut *db).await?;
                     inserted += done.rows_affected();
@@ -388,6 +401,7 @@ macro_rules! statements {
 
             pub(in crate::store) async fn rows(
                 db: &mut Connection,
+                month: Month,
                 wanted: Wanted<'_>,
             ) -> Result<Vec<(SeriesId, Row)>, sqlx::Error> {
                 let mut found = Vec::new();
@@ -410,6 +424,7 @@ macro_rules! statements {
                     }
                     list.push_unseparated(") AND t1 >= ");
                     select.push_bind(wanted.from.0).push(" AND t1 < ").push_bind(wanted.last_end());
+                    select.push(" AND t0 >= ").push_bind(month.start().0);
                     select.push(" AND t0 < ").push_bind(wanted.to.0).push(" ORDER BY series, t0, id");
                     let usual = series.len() == 1 || series.len() == ROWS_AT_ONCE;
                     let rows: Vec<RowColumns> =
@@ -496,6 +511,7 @@ macro_rules! statements {
 
             pub(in crate::store) async fn bodies(
                 db: &mut Connection,
+                month: Month,
                 ids: &[i64],
             ) -> Result<Vec<(i64, Vec<u8>)>, sqlx::Error> {
                 let mut bodies = Vec::with_capacity(ids.len());
@@ -507,6 +523,7 @@ macro_rules! statements {
                         list.push_bind(*id);
                     }
                     list.push_unseparated(")");
+                    of_month(&mut select, month);
                     let rows: Vec<(i64, Vec<u8>)> = select.build_query_as().fetch_all(&mut *db).await?;
                     bodies.extend(rows);
                 }
@@ -553,7 +570,7 @@ macro_rules! statements {
                 month: Month,
                 replacement: &Replacement,
             ) -> Result<(), sqlx::Error> {
-                delete_blocks(db, &replacement.remove).await?;
+                delete_blocks(db, month, &replacement.remove).await?;
                 let blocks: Vec<&Block> = replacement.insert.iter().collect();
                 insert_blocks(db, month, &blocks).await?;
                 put_hours(db, &replacement.hours).await?;
@@ -578,11 +595,13 @@ macro_rules! statements {
                 let rows: Vec<BlockColumns> = query_as(
                     "SELECT id, series, t0, t1, sequence, count, min_value, max_value, sum_value, first_value,
                      last_value, integral, rise, merged, minutes, body FROM history_blocks
-                     WHERE t0 >= $1 AND t1 >= $2 AND (t0 < $2 OR merged = 1 AND t0 < $3) ORDER BY id",
+                     WHERE t0 >= $1 AND t1 >= $2 AND (t0 < $2 OR merged = 1 AND t0 < $3) AND t0 < $4
+                     ORDER BY id",
                 )
                 .bind(month.start().0)
                 .bind(cutoff.0)
                 .bind(start_of_hour(hour_of(cutoff) + 1).0)
+                .bind(month.end().0)
                 .fetch_all(db)
                 .await?;
                 rows.into_iter().map(block).collect()
@@ -598,17 +617,14 @@ macro_rules! statements {
                 let before = points_in(db, month).await?;
                 drop_hours(db, day_of(month.start()), trimmed.last_day + 1).await?;
                 put_hours(db, &trimmed.hours).await?;
-                query("DELETE FROM history_blocks WHERE t0 >= $1 AND t1 < $2")
+                query("DELETE FROM history_blocks WHERE t0 >= $1 AND t0 < $2 AND t1 < $3")
                     .bind(month.start().0)
+                    .bind(month.end().0)
                     .bind(cutoff.0)
                     .execute(&mut *db)
                     .await?;
-                for block in &trimmed.blocks {
-                    query("DELETE FROM history_blocks WHERE id = $1")
-                        .bind(block.summary.id)
-                        .execute(&mut *db)
-                        .await?;
-                }
+                let again: Vec<i64> = trimmed.blocks.iter().map(|block| block.summary.id).collect();
+                delete_blocks(db, month, &again).await?;
                 let trimmed: Vec<&Block> = trimmed.blocks.iter().collect();
                 insert_blocks(db, month, &trimmed).await?;
                 recount(db, month).await?;
@@ -640,7 +656,7 @@ macro_rules! statements {
                     let reach: Vec<(i64, i64, i64, i64)> =
                         reach.build_query_as().persistent(false).fetch_all(&mut *db).await?;
                     let (gone, kept_from) = expired(&reach, cutoff);
-                    delete_blocks(db, &gone).await?;
+                    delete_blocks(db, month, &gone).await?;
                     if gone.is_empty() {
                         continue;
                     }
@@ -663,7 +679,17 @@ macro_rules! statements {
                 Ok(gone)
             }
 
-            async fn delete_blocks(db: &mut Connection, ids: &[i64]) -> Result<(), sqlx::Error> {
+            /// Where blocks of a month lie, for a database that keeps it apart.
+            fn of_month(statement: &mut QueryBuilder<$database>, month: Month) {
+                statement.push(" AND t0 >= ").push_bind(month.start().0);
+                statement.push(" AND t0 < ").push_bind(month.end().0);
+            }
+
+            async fn delete_blocks(
+                db: &mut Connection,
+                month: Month,
+                ids: &[i64],
+            ) -> Result<(), sqlx::Error> {
                 for ids in ids.chunks(ROWS_AT_ONCE) {
                     let mut delete =
                         QueryBuilder::<$database>::new("DELETE FROM history_blocks WHERE id IN (");
@@ -672,6 +698,7 @@ macro_rules! statements {
                         list.push_bind(*id);
                     }
                     list.push_unseparated(")");
+                    of_month(&mut delete, month);
                     delete.build().persistent(ids.len() == ROWS_AT_ONCE).execute(&mut *db).await?;
                 }
                 Ok(())

@@ -4,7 +4,7 @@
 
 use super::{
     Batch, MonthTotals, Replacement, Row, Stored, Trimmed, Wanted,
-    sql::{self, on_sqlite},
+    sql::{self, Dialect, on_sqlite},
     upgrade::{self, FORMAT, Format},
 };
 use crate::{
@@ -36,6 +36,8 @@ use std::{
 use work::Work;
 
 const CATALOG: &str = "history.db";
+/// Rows read and not taken yet.
+const ROWS_READ_AHEAD: usize = 1_024;
 
 /// The file of a month's blocks.
 fn month_file(month: Month) -> String {
@@ -65,10 +67,14 @@ impl File {
             .pragma("journal_size_limit", "8388608")
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(10));
+            .busy_timeout(Duration::from_secs(10))
+            // Each time its buffer is full the thread that reads rows sleeps until somebody has taken some.
+            .row_buffer_size(ROWS_READ_AHEAD);
         // One writer at a time is all there is; the others read.
         let pool = SqlitePoolOptions::new()
             .max_connections(4)
+            // A file is there, whatever is asked of it first: asking costs as much as reading a block.
+            .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_lazy_with(options);
@@ -99,6 +105,13 @@ impl File {
             let shrink = "VACUUM; PRAGMA wal_checkpoint(TRUNCATE);";
             db.execute(sqlx::raw_sql(shrink)).await.map_err(self.at("shrinking"))?;
         }
+        Ok(())
+    }
+
+    /// Takes what is in the journal into the file, and gives back the journal's space.
+    async fn cut_journal(&self) -> Result<(), HistoryError> {
+        let mut db = self.connection().await?;
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").await.map_err(self.at("cutting the journal"))?;
         Ok(())
     }
 
@@ -277,7 +290,7 @@ impl SqliteStore {
     ) -> Result<Vec<(SeriesId, Row)>, HistoryError> {
         let Some(file) = self.month(month) else { return Ok(Vec::new()) };
         let Some(mut db) = self.reader(month, &file).await? else { return Ok(Vec::new()) };
-        on_sqlite::rows(&mut db, wanted).await.map_err(file.file.at("reading blocks"))
+        on_sqlite::rows(&mut db, month, wanted).await.map_err(file.file.at("reading blocks"))
     }
 
     pub(super) async fn hours(
@@ -298,7 +311,7 @@ impl SqliteStore {
     ) -> Result<Vec<(i64, Vec<u8>)>, HistoryError> {
         let Some(file) = self.month(month) else { return Ok(Vec::new()) };
         let Some(mut db) = self.reader(month, &file).await? else { return Ok(Vec::new()) };
-        on_sqlite::bodies(&mut db, ids).await.map_err(file.file.at("reading blocks"))
+        on_sqlite::bodies(&mut db, month, ids).await.map_err(file.file.at("reading blocks"))
     }
 
     pub(super) async fn page(
@@ -408,6 +421,14 @@ impl SqliteStore {
         on_sqlite::put_meta(&mut db, "accounted", last_id).await.map_err(self.catalog.at("merging blocks"))
     }
 
+    pub(super) async fn cut_journals(&self) -> Result<(), HistoryError> {
+        let files: Vec<_> = self.months.read().values().cloned().collect();
+        for file in files {
+            file.file.cut_journal().await?;
+        }
+        self.catalog.cut_journal().await
+    }
+
     pub(super) async fn loose(&self) -> Result<Vec<(SeriesId, Loose)>, HistoryError> {
         let files: Vec<_> = self.months.read().values().cloned().collect();
         let mut loose = Vec::new();
@@ -474,7 +495,14 @@ impl SqliteStore {
 }
 
 fn blocks_schema() -> String {
-    sql::blocks_schema("INTEGER", "REAL", "BLOB", " WITHOUT ROWID")
+    sql::blocks_schema(&Dialect {
+        id: "INTEGER",
+        real: "REAL",
+        blob: "BLOB",
+        block: "id",
+        blocks_are: "",
+        hours_are: " WITHOUT ROWID",
+    })
 }
 
 /// Takes a month's file to the format of today, unless that was done before a crash.

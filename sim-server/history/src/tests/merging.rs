@@ -20,6 +20,7 @@ on_both!(
     a_settled_month_is_merged_to_the_end,
     retention_cuts_what_is_merged,
     what_is_damaged_is_named,
+    a_damaged_block_keeps_no_other_from_being_merged,
 );
 
 fn seconds(range: std::ops::Range<i64>) -> Vec<Reading> {
@@ -188,5 +189,26 @@ async fn what_is_damaged_is_named(place: &Place) {
     place.execute("DELETE FROM history_blocks WHERE id = (SELECT MAX(id) FROM history_blocks)", T).await;
     let short = history.verify().await.unwrap();
     assert_eq!(short.faults.iter().filter(|f| f.block.is_none()).count(), 1, "{:?}", short.faults);
+    history.close().await.unwrap();
+}
+
+async fn a_damaged_block_keeps_no_other_from_being_merged(place: &Place) {
+    let (a, b, history) = (key("meter", "power"), key("meter", "energy"), open(place).await);
+    for from in (0..7_200).step_by(100) {
+        history.append(points(&a, seconds(from..from + 100))).await.unwrap();
+        history.append(points(&b, seconds(from..from + 100))).await.unwrap();
+    }
+    history.checkpoint().await.unwrap();
+    let damage = "UPDATE history_blocks SET body = substr(body, 1, length(body) - 1) WHERE id =
+                  (SELECT MIN(id) FROM history_blocks WHERE series = 0 AND merged = 0)";
+    place.execute(damage, T).await;
+    for _ in 0..2 {
+        history.compact().await.unwrap();
+    }
+    assert_eq!(all(&history, &b).await, seconds(0..7_200));
+    let hours = history.buckets(&b, Timestamp(T), Timestamp(T + 7_200_000), HOUR_MS).await.unwrap();
+    assert_eq!(hours.iter().map(|h| h.all.count).sum::<u64>(), 7_200);
+    let error = history.readings(&a, Timestamp(0), Timestamp(T + 7_200_000), usize::MAX).await.unwrap_err();
+    assert!(matches!(error, crate::HistoryError::DamagedBlock { series: 0, .. }), "{error}");
     history.close().await.unwrap();
 }

@@ -7,6 +7,7 @@ use shared::time::Timestamp;
 on_both!(
     what_format_1_held_is_still_there,
     hours_are_made_of_what_format_2_held,
+    what_format_3_held_lies_in_months,
     a_damaged_block_of_format_1_stays_and_is_named,
     a_format_to_come_is_refused_and_left_alone,
 );
@@ -86,6 +87,47 @@ async fn hours_are_made_of_what_format_2_held(place: &Place) {
     }
 }
 
+/// What PostgreSQL held whole before it was partitioned.
+const BACK_TO_FORMAT_3: &str = "
+    ALTER TABLE history_blocks RENAME TO parts_of_blocks;
+    ALTER TABLE history_hours RENAME TO parts_of_hours;
+    CREATE TABLE history_blocks AS SELECT * FROM parts_of_blocks;
+    CREATE TABLE history_hours AS SELECT * FROM parts_of_hours;
+    DROP TABLE parts_of_blocks, parts_of_hours;
+    ALTER TABLE history_blocks ADD PRIMARY KEY (id);
+    CREATE INDEX history_blocks_by_time ON history_blocks (series, t1);
+    CREATE INDEX history_blocks_loose ON history_blocks (series) WHERE merged = 0;
+    ALTER TABLE history_hours ADD PRIMARY KEY (day, series);";
+
+async fn what_format_3_held_lies_in_months(place: &Place) {
+    let key = key("meter", "energy");
+    let mut days: Vec<_> = (0..1_400).map(|i| reading(T + i * DAY / 200, (i % 300) as f64)).collect();
+    let history = place.open().await;
+    history.append(points(&key, days.iter().copied())).await.unwrap();
+    history.compact().await.unwrap();
+    history.close().await.unwrap();
+    if place.url().is_some() {
+        place.execute_in_catalog(BACK_TO_FORMAT_3).await;
+    }
+    set_format(place, 3).await;
+
+    for _ in 0..2 {
+        let history = place.open().await;
+        assert_eq!(all(&history, &key).await, days);
+        assert_eq!(history.stats().await.points, days.len() as u64);
+        assert_eq!(history.verify().await.unwrap().faults, []);
+        // Into a month that is there, and one that is not.
+        for at in [T + 7 * DAY, T + 40 * DAY + days.len() as i64] {
+            let more = reading(at + DAY / 2 + days.len() as i64, 1.0);
+            history.append(points(&key, [more])).await.unwrap();
+            days.push(more);
+            days.sort_by_key(|r| r.timestamp);
+        }
+        history.compact().await.unwrap();
+        history.close().await.unwrap();
+    }
+}
+
 async fn a_damaged_block_of_format_1_stays_and_is_named(place: &Place) {
     let (a, b) = (key("meter", "energy"), key("meter", "power"));
     let readings: Vec<_> = (0..10).map(|i| reading(T + i * 1_000, i as f64)).collect();
@@ -112,6 +154,6 @@ async fn a_format_to_come_is_refused_and_left_alone(place: &Place) {
     set_format(place, 99).await;
     let error = History::open(place.options()).await.err().expect("it is refused");
     assert!(matches!(error, HistoryError::UnknownFormat { found: 99, .. }), "{error}");
-    set_format(place, 3).await;
+    set_format(place, 4).await;
     place.open().await.close().await.unwrap();
 }

@@ -5,7 +5,7 @@
 //! codes from `Message.fbs` and `Schema.fbs` there.
 
 use super::{
-    Column, Head, Sample,
+    Column, GOOD, Head, Sample,
     flat::{Flat, Position, Value},
 };
 use shared::time::Timestamp;
@@ -166,13 +166,17 @@ impl ArrowWriter {
         self.unit.clone_from(&series.unit);
     }
 
-    pub(super) fn sample(&mut self, sample: Sample) {
+    pub(super) fn samples(&mut self, samples: impl ExactSizeIterator<Item = Sample>) {
+        samples.for_each(|sample| self.sample(sample));
+    }
+
+    fn sample(&mut self, sample: Sample) {
         if let [name, unit, time, value, quality] = &mut self.columns[..] {
             name.push_text(Some(&self.name));
             unit.push_text(self.unit.as_deref());
             time.push_time(sample.at);
             value.push_number(sample.value);
-            quality.push_text(Some(sample.quality));
+            quality.push_text(Some(sample.flag.unwrap_or(GOOD)));
         }
         self.grew();
     }

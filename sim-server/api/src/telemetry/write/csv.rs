@@ -1,7 +1,10 @@
 //! CSV as RFC 4180 has it: a header, lines that end in CR LF, instants as Unix milliseconds, nothing where there is no value.
 
-use super::{Column, Head, Sample, instant, number};
+use super::{Column, GOOD, Head, Sample, digits::Pen};
 use shared::time::Timestamp;
+
+/// What an instant or a value takes, and the comma after it.
+const BYTES_A_POINT: usize = 16;
 
 #[derive(Debug, Default)]
 pub(crate) struct CsvWriter {
@@ -35,12 +38,13 @@ impl CsvWriter {
     }
 
     pub(super) fn row(&mut self, at: Timestamp, values: &[f64]) {
-        instant(&mut self.out, at);
+        let mut pen = Pen::new(&mut self.out, (values.len() + 1) * BYTES_A_POINT);
+        pen.instant(at);
         for value in values {
-            self.out.push(b',');
-            number(&mut self.out, *value, "");
+            pen.byte(b',');
+            pen.number(*value, "");
         }
-        self.out.extend_from_slice(b"\r\n");
+        pen.bytes(b"\r\n");
     }
 
     pub(super) fn series(&mut self, _: &Head) {
@@ -55,14 +59,17 @@ impl CsvWriter {
         self.prefix.push(b',');
     }
 
-    pub(super) fn sample(&mut self, sample: Sample) {
-        self.out.extend_from_slice(&self.prefix);
-        instant(&mut self.out, sample.at);
-        self.out.push(b',');
-        number(&mut self.out, sample.value, "");
-        self.out.push(b',');
-        self.out.extend_from_slice(sample.quality.as_bytes());
-        self.out.extend_from_slice(b"\r\n");
+    pub(super) fn samples(&mut self, samples: impl ExactSizeIterator<Item = Sample>) {
+        let mut pen = Pen::new(&mut self.out, samples.len() * (self.prefix.len() + 2 * BYTES_A_POINT));
+        for sample in samples {
+            pen.bytes(&self.prefix);
+            pen.instant(sample.at);
+            pen.byte(b',');
+            pen.number(sample.value, "");
+            pen.byte(b',');
+            pen.bytes(sample.flag.unwrap_or(GOOD).as_bytes());
+            pen.bytes(b"\r\n");
+        }
     }
 
     pub(super) fn finish(&mut self, _: Option<u64>) {}

@@ -1,8 +1,11 @@
 //! The usual envelope, written as it comes: `{"code":"SUCCESS","message":"","data":{…}}`. Cut off, it is no JSON.
 
-use super::{Column, GOOD, Head, Sample, instant, number};
+use super::{Column, Head, Sample, digits::Pen};
 use serde::Serialize;
 use shared::time::Timestamp;
+
+/// What a point usually takes.
+const BYTES_A_POINT: usize = 24;
 
 #[derive(Debug, Default)]
 pub(crate) struct JsonWriter {
@@ -47,13 +50,14 @@ impl JsonWriter {
 
     pub(super) fn row(&mut self, at: Timestamp, values: &[f64]) {
         self.comma();
-        self.out.push(b'[');
-        instant(&mut self.out, at);
+        let mut pen = Pen::new(&mut self.out, (values.len() + 1) * BYTES_A_POINT);
+        pen.byte(b'[');
+        pen.instant(at);
         for value in values {
-            self.out.push(b',');
-            number(&mut self.out, *value, "null");
+            pen.byte(b',');
+            pen.number(*value, "null");
         }
-        self.out.push(b']');
+        pen.byte(b']');
     }
 
     pub(super) fn series(&mut self, head: &Head) {
@@ -68,20 +72,23 @@ impl JsonWriter {
         self.point_follows = false;
     }
 
-    pub(super) fn sample(&mut self, sample: Sample) {
-        if std::mem::replace(&mut self.point_follows, true) {
-            self.out.push(b',');
+    pub(super) fn samples(&mut self, samples: impl ExactSizeIterator<Item = Sample>) {
+        let mut pen = Pen::new(&mut self.out, samples.len() * BYTES_A_POINT);
+        for sample in samples {
+            if std::mem::replace(&mut self.point_follows, true) {
+                pen.byte(b',');
+            }
+            pen.byte(b'[');
+            pen.instant(sample.at);
+            pen.byte(b',');
+            pen.number(sample.value, "null");
+            if let Some(flag) = sample.flag {
+                pen.bytes(b",\"");
+                pen.bytes(flag.as_bytes());
+                pen.byte(b'"');
+            }
+            pen.byte(b']');
         }
-        self.out.push(b'[');
-        instant(&mut self.out, sample.at);
-        self.out.push(b',');
-        number(&mut self.out, sample.value, "null");
-        if sample.quality != GOOD {
-            self.out.extend_from_slice(b",\"");
-            self.out.extend_from_slice(sample.quality.as_bytes());
-            self.out.push(b'"');
-        }
-        self.out.push(b']');
     }
 
     pub(super) fn finish(&mut self, of: Option<u64>) {

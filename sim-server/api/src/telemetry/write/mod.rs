@@ -5,6 +5,7 @@
 
 mod arrow;
 mod csv;
+mod digits;
 mod flat;
 mod json;
 
@@ -114,14 +115,15 @@ pub(crate) struct Column {
 pub(crate) struct Sample {
     pub(crate) at: Timestamp,
     pub(crate) value: f64,
-    /// How good it is; `good` is not said in JSON.
-    pub(crate) quality: &'static str,
+    /// What is said of it; nothing of a good one in JSON.
+    pub(crate) flag: Option<&'static str>,
 }
 
-pub(crate) const GOOD: &str = "good";
+/// What CSV and Arrow say of a good one.
+const GOOD: &str = "good";
 
 /// Writes one answer. The calls are, in this order: `table` and then `row`s, or `series` and then for each of them `begin`,
-/// `sample`s, `finish`; and at last `end`.
+/// `samples`, `finish`; and at last `end`.
 pub(crate) struct Writer {
     form: Form,
     /// Values and samples written and not taken yet.
@@ -173,9 +175,9 @@ impl Writer {
         each!(self, writer => writer.begin(series));
     }
 
-    pub(crate) fn sample(&mut self, sample: Sample) {
-        self.points += 1;
-        each!(self, writer => writer.sample(sample));
+    pub(crate) fn samples(&mut self, samples: impl ExactSizeIterator<Item = Sample>) {
+        self.points += samples.len();
+        each!(self, writer => writer.samples(samples));
     }
 
     /// `of`: how many points the samples stand for, where they are fewer.
@@ -208,64 +210,15 @@ impl Writer {
     }
 }
 
-/// A number as JSON and CSV have it, or nothing said of one that is none.
-fn number(out: &mut Vec<u8>, value: f64, none: &str) {
-    // Most readings have few decimals: as whole thousandths they are written several times faster.
-    let thousandths = (value * 1e3).round();
-    if thousandths.abs() < 1e15 && thousandths / 1e3 == value {
-        return decimal(out, thousandths as i64);
-    }
-    if !value.is_finite() || serde_json::to_writer(&mut *out, &value).is_err() {
-        out.extend_from_slice(none.as_bytes());
-    }
-}
-
-/// As few decimals as say it, but one.
-fn decimal(out: &mut Vec<u8>, thousandths: i64) {
-    let mut digits = [0; 24];
-    let mut at = digits.len();
-    let mut left = thousandths.unsigned_abs();
-    let mut put = |byte: u8| {
-        at -= 1;
-        digits[at] = byte;
-    };
-    let mut is_needed = false;
-    for place in [3, 2, 1] {
-        let digit = (left % 10) as u8;
-        left /= 10;
-        is_needed |= digit != 0 || place == 1;
-        if is_needed {
-            put(b'0' + digit);
-        }
-    }
-    put(b'.');
-    loop {
-        put(b'0' + (left % 10) as u8);
-        left /= 10;
-        if left == 0 {
-            break;
-        }
-    }
-    if thousandths < 0 {
-        put(b'-');
-    }
-    out.extend_from_slice(&digits[at..]);
-}
-
-fn instant(out: &mut Vec<u8>, at: Timestamp) {
-    // Writing an integer into memory does not fail.
-    let _ = serde_json::to_writer(out, &at.0);
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{digits::Pen, *};
     use axum::http::HeaderValue;
     use proptest::prelude::*;
 
     fn written(value: f64) -> String {
         let mut out = Vec::new();
-        number(&mut out, value, "null");
+        Pen::new(&mut out, 0).number(value, "null");
         String::from_utf8(out).unwrap()
     }
 
@@ -308,6 +261,28 @@ mod tests {
                     prop_assert_eq!(text, "null");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn instants_are_written_as_whole_numbers() {
+        for at in [
+            0,
+            7,
+            -7,
+            10,
+            99,
+            100,
+            1_780_272_000_000,
+            1_780_272_099_999,
+            1_000_000_000_000,
+            -1_000,
+            i64::MAX,
+            i64::MIN,
+        ] {
+            let mut out = b"at ".to_vec();
+            Pen::new(&mut out, 0).instant(Timestamp(at));
+            assert_eq!(out, format!("at {at}").into_bytes());
         }
     }
 
