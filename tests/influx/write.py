@@ -24,6 +24,7 @@ with InfluxDBClient(url=url, token=token, org="park", enable_gzip=True) as clien
             batching.write(bucket="telemetry", record=point.time(start + n, WritePrecision.MS))
 
 with InfluxDBClient(url=url, token=token, org="park") as client:
+    outcome["ping"] = client.ping()
     write = client.write_api(write_options=SYNCHRONOUS)
     write.write(
         bucket="telemetry",

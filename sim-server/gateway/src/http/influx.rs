@@ -84,6 +84,16 @@ pub(super) async fn write(State(inlets): State<Inlets>, request: Request) -> Res
     }
 }
 
+/// Whether anybody is there, as InfluxDB's clients ask
+#[utoipa::path(
+    get, path = "/ping", tag = "device", operation_id = "ping",
+    responses((status = 204, description = "Somebody is", headers(("X-Influxdb-Version" = String, description = "The server's own"))))
+)]
+pub(super) async fn ping() -> impl IntoResponse {
+    let version = HeaderValue::from_static(concat!("park-twin-", env!("CARGO_PKG_VERSION")));
+    (StatusCode::NO_CONTENT, [("x-influxdb-version", version)])
+}
+
 enum Failure {
     Problem(Problem),
     Lines(Faults),

@@ -5,7 +5,7 @@
 //! | `POST /api/v1/device/data/sync`, `POST /api/v1/device/events` | a device's payloads, as on MQTT |
 //! | `GET /api/v1/device/stream` | the same over a WebSocket, and commands back ([`stream`]) |
 //! | `POST /api/v1/telemetry/import` | runs of readings as back-fill ([`import`]) |
-//! | `POST /api/v2/write` | InfluxDB's line protocol ([`influx`]) |
+//! | `POST /api/v2/write`, `GET /ping` | InfluxDB's line protocol, and its clients' question whether anybody is there ([`influx`]) |
 //!
 //! Who may write by the last two is [`Writers`]' to say. A device sends its secret as `Authorization: Bearer` and is known by the `deviceId` of its payload's first item, or by
 //! the header `X-Device-Id`. Nothing is answered 2xx before it is durable. Bodies are read up to
@@ -64,6 +64,7 @@ pub fn device_router(inlets: Inlets) -> Router {
         .route("/api/v1/device/stream", get(stream::open))
         .route("/api/v1/telemetry/import", post(import::import))
         .route("/api/v2/write", post(influx::write))
+        .route("/ping", get(influx::ping))
         .with_state(inlets)
 }
 
@@ -74,7 +75,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 #[derive(OpenApi)]
 #[openapi(
-    paths(data::sync, data::events, stream::open, import::import, influx::write),
+    paths(data::sync, data::events, stream::open, import::import, influx::write, influx::ping),
     tags((name = "device", description = "What devices send; Authorization: Bearer <device secret>")),
     modifiers(&DeviceSecretScheme)
 )]

@@ -12,8 +12,8 @@ use futures::{
 };
 use metrics::Gauge;
 use rumqttc::{
-    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions as ClientOptions, NetworkOptions, Outgoing,
-    Packet, QoS, SubscribeFilter, SubscribeReasonCode,
+    AsyncClient, ClientError, ConnectionError, Event, EventLoop, MqttOptions as ClientOptions,
+    NetworkOptions, Outgoing, Packet, PubAck, QoS, StateError, SubscribeFilter, SubscribeReasonCode,
 };
 use shared::{
     command::CommandDelivery,
@@ -27,6 +27,8 @@ use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 /// Events between the protocol's task and ours.
 const EVENTS: usize = 256;
+/// Commands and reports that the protocol's task has not taken.
+const REQUESTS: usize = 1024;
 /// How long a device without a connection of its own may wait until the broker stands in for it.
 const LINES_EVERY: Duration = Duration::from_secs(1);
 /// Commands the broker has not acknowledged.
@@ -40,10 +42,25 @@ pub(super) enum Ended {
     Lost { why: String, was_connected: bool },
 }
 
+/// Why a step failed.
+enum Failure {
+    Said(String),
+    /// The protocol takes nothing any more; what happened to it is among its events.
+    Protocol,
+}
+
+impl From<ClientError> for Failure {
+    fn from(_: ClientError) -> Self {
+        Failure::Protocol
+    }
+}
+
 pub(super) struct Link<'a> {
     duty: &'a mut Duty,
     window: usize,
     client: AsyncClient,
+    /// Packet ids to acknowledge.
+    acks: mpsc::UnboundedSender<u16>,
     events: mpsc::Receiver<Result<Event, ConnectionError>>,
     _protocol: AbortOnDropHandle<()>,
     jobs: FuturesOrdered<BoxFuture<'static, Done>>,
@@ -59,20 +76,20 @@ pub(super) struct Link<'a> {
 
 impl<'a> Link<'a> {
     pub(super) fn new(client: ClientOptions, duty: &'a mut Duty, options: &UpstreamOptions) -> Self {
-        // Never waited on: acknowledgements are as many as the broker's window, commands as many as ours.
-        let requests = options.window + EVENTS + 65_536;
-        let (client, mut protocol) = AsyncClient::new(client, requests);
+        let (client, mut protocol) = AsyncClient::new(client, REQUESTS);
         // A command must not wait for the broker to acknowledge the bytes before it.
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
         protocol.set_network_options(network);
         let (events_in, events) = mpsc::channel(EVENTS);
+        let (acks, acks_out) = mpsc::unbounded_channel();
         Self {
             duty,
             window: options.window.max(1),
             client,
+            acks,
             events,
-            _protocol: AbortOnDropHandle::new(tokio::spawn(run_protocol(protocol, events_in))),
+            _protocol: AbortOnDropHandle::new(tokio::spawn(run_protocol(protocol, acks_out, events_in))),
             jobs: FuturesOrdered::new(),
             lines: BTreeSet::new(),
             commands: SelectAll::new(),
@@ -103,8 +120,8 @@ impl<'a> Link<'a> {
                 Some(done) = self.jobs.next(), if !self.jobs.is_empty() => self.on_done(done, heard),
                 event = self.events.recv(), if takes_events => match event {
                     Some(Ok(event)) => self.on_event(event, heard, connected),
-                    Some(Err(error)) => Err(error.to_string()),
-                    None => Err("the protocol task ended".to_owned()),
+                    Some(Err(error)) => Err(Failure::Said(error.to_string())),
+                    None => Err(Failure::Protocol),
                 },
                 Some((device, delivery)) = self.commands.next(), if takes_commands => match delivery {
                     Some(delivery) => self.deliver(&device, &delivery),
@@ -122,13 +139,28 @@ impl<'a> Link<'a> {
                     Ok(())
                 }
             };
-            if let Err(why) = step {
+            if let Err(failure) = step {
+                let why = match failure {
+                    Failure::Said(why) => why,
+                    Failure::Protocol => self.end_of_protocol().await,
+                };
                 return Ended::Lost { why, was_connected: self.was_connected };
             }
         }
     }
 
-    fn on_event(&mut self, event: Event, heard: &Heard, connected: &Gauge) -> Result<(), String> {
+    /// What the protocol ended with.
+    async fn end_of_protocol(&mut self) -> String {
+        self.events.close();
+        while let Some(event) = self.events.recv().await {
+            if let Err(error) = event {
+                return error.to_string();
+            }
+        }
+        "the protocol takes no more requests".to_owned()
+    }
+
+    fn on_event(&mut self, event: Event, heard: &Heard, connected: &Gauge) -> Result<(), Failure> {
         match event {
             Event::Incoming(Packet::ConnAck(_)) => {
                 let topics = self.duty.topics();
@@ -137,14 +169,14 @@ impl<'a> Link<'a> {
                     return Ok(());
                 }
                 let filters = topics.into_iter().map(|t| SubscribeFilter::new(t, QoS::AtLeastOnce));
-                self.client.try_subscribe_many(filters).map_err(|e| e.to_string())
+                Ok(self.client.try_subscribe_many(filters)?)
             }
             Event::Incoming(Packet::SubAck(answer)) => {
                 let refused = |code: &SubscribeReasonCode| matches!(code, SubscribeReasonCode::Failure);
                 if let Some(at) = answer.return_codes.iter().position(refused) {
                     let topics = self.duty.topics();
                     let topic = topics.get(at).map_or("a topic", String::as_str);
-                    return Err(format!("the broker refuses the subscription to {topic}"));
+                    return Err(Failure::Said(format!("the broker refuses the subscription to {topic}")));
                 }
                 self.is_ready(connected);
                 Ok(())
@@ -185,14 +217,14 @@ impl<'a> Link<'a> {
         self.stand_in_for_the_unconnected();
     }
 
-    fn on_done(&mut self, done: Done, heard: &Heard) -> Result<(), String> {
+    fn on_done(&mut self, done: Done, heard: &Heard) -> Result<(), Failure> {
         let (publish, faults) = match done {
             Done::Noted => return Ok(()),
             Done::Kept { publish } | Done::Foreign { publish } => (publish, Vec::new()),
-            Done::NotKept { why } => return Err(why),
+            Done::NotKept { why } => return Err(Failure::Said(why)),
             // Not acknowledged: the broker sends it again on the next connection.
             Done::Judged { verdict: Verdict::NotStored(refusal), .. } => {
-                return Err(format!("not stored: {}", refusal.message));
+                return Err(Failure::Said(format!("not stored: {}", refusal.message)));
             }
             Done::Judged { publish, device, verdict: Verdict::Kept { faults } } => {
                 if heard.note(&device) {
@@ -203,7 +235,11 @@ impl<'a> Link<'a> {
             Done::Judged { publish, verdict: Verdict::Refused { faults, .. }, .. } => (publish, faults),
         };
         self.report(&Report { topic: publish.topic.clone(), faults });
-        self.client.try_ack(&publish).map_err(|e| e.to_string())
+        // Of what came at most once there is nothing to acknowledge.
+        if publish.qos == QoS::AtMostOnce {
+            return Ok(());
+        }
+        self.acks.send(publish.pkid).map_err(|_| Failure::Protocol)
     }
 
     /// Tells a device what was wrong with what it sent, if anything was.
@@ -251,15 +287,14 @@ impl<'a> Link<'a> {
         self.commands.push(commands.boxed());
     }
 
-    fn deliver(&mut self, device: &DeviceId, delivery: &CommandDelivery) -> Result<(), String> {
+    fn deliver(&mut self, device: &DeviceId, delivery: &CommandDelivery) -> Result<(), Failure> {
         let id = &delivery.command_id;
         if self.requested.iter().chain(self.in_flight.values()).any(|(_, known)| known == id) {
             return Ok(());
         }
-        let payload = serde_json::to_vec(delivery).map_err(|e| e.to_string())?;
-        self.client
-            .try_publish(topic::heard(device, topic::Heard::Control), QoS::AtLeastOnce, false, payload)
-            .map_err(|e| e.to_string())?;
+        let payload = serde_json::to_vec(delivery).map_err(|e| Failure::Said(e.to_string()))?;
+        let topic = topic::heard(device, topic::Heard::Control);
+        self.client.try_publish(topic, QoS::AtLeastOnce, false, payload)?;
         self.requested.push_back((device.clone(), id.clone()));
         Ok(())
     }
@@ -268,8 +303,12 @@ impl<'a> Link<'a> {
     async fn finish(&mut self, heard: &Heard) {
         let drained = tokio::time::timeout(LAST_JOBS, async {
             while let Some(done) = self.jobs.next().await {
-                if let Err(why) = self.on_done(done, heard) {
-                    tracing::warn!(why, "left unacknowledged upstream at shutdown");
+                match self.on_done(done, heard) {
+                    Ok(()) => {}
+                    Err(Failure::Said(why)) => {
+                        tracing::warn!(why, "left unacknowledged upstream at shutdown")
+                    }
+                    Err(Failure::Protocol) => tracing::warn!("left unacknowledged upstream at shutdown"),
                 }
             }
             let _ = self.client.disconnect().await;
@@ -282,13 +321,42 @@ impl<'a> Link<'a> {
     }
 }
 
-/// The protocol's loop must not be cancelled halfway, so it has a task of its own; it waits when we do.
-async fn run_protocol(mut protocol: EventLoop, events: mpsc::Sender<Result<Event, ConnectionError>>) {
+/// The protocol's loop waits when we do. Acknowledgements go before everything else, many at once: left among the client's requests
+/// they would go one at a time, each after some packets were read, and of a broker that sends all it has kept at once we would never
+/// have acknowledged enough.
+async fn run_protocol(
+    mut protocol: EventLoop,
+    mut acks: mpsc::UnboundedReceiver<u16>,
+    events: mpsc::Sender<Result<Event, ConnectionError>>,
+) {
     loop {
-        let event = protocol.poll().await;
+        // Once connected, a poll that is dropped has left what it did in the event loop.
+        let is_connected = protocol.network.is_some();
+        let event = tokio::select! {
+            biased;
+            Some(first) = acks.recv(), if is_connected => match acknowledge(&mut protocol, first, &mut acks).await {
+                Ok(()) => continue,
+                Err(error) => Err(error.into()),
+            },
+            event = protocol.poll() => event,
+        };
         let failed = event.is_err();
         if events.send(event).await.is_err() || failed {
             return;
         }
     }
+}
+
+/// Acknowledges the first and all that wait behind it, in their order.
+async fn acknowledge(
+    protocol: &mut EventLoop,
+    first: u16,
+    waiting: &mut mpsc::UnboundedReceiver<u16>,
+) -> Result<(), StateError> {
+    let network = protocol.network.as_mut().ok_or(StateError::ConnectionAborted)?;
+    network.write(Packet::PubAck(PubAck::new(first))).await?;
+    while let Ok(next) = waiting.try_recv() {
+        network.write(Packet::PubAck(PubAck::new(next))).await?;
+    }
+    network.flush().await
 }
