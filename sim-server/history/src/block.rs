@@ -161,11 +161,7 @@ fn encode(readings: &[Reading]) -> Result<Vec<u8>, String> {
 /// Opens a block's body.
 pub(crate) fn decode(summary: &Summary, body: &[u8]) -> Result<Vec<Reading>, String> {
     let readings = decode_within(summary, body, Timestamp(i64::MIN)..Timestamp(i64::MAX))?;
-    if readings.len() as u64 == u64::from(summary.all.count) {
-        Ok(readings)
-    } else {
-        Err("it is too short".to_owned())
-    }
+    if readings.len() as u64 == summary.all.count { Ok(readings) } else { Err("it is too short".to_owned()) }
 }
 
 /// Opens a block's body as far as its readings in a range need it, and gives these.
@@ -226,9 +222,11 @@ pub(crate) fn decode_within(
     let mut run_start = 0usize;
     for (len, quality) in qualities {
         let run_end = run_start.saturating_add(len);
-        for index in run_start.max(wanted.start)..run_end.min(wanted.end) {
-            readings.push(Reading { value: values[index], timestamp: times.at(index), quality });
-        }
+        let run = run_start.max(wanted.start)..run_end.min(wanted.end);
+        let of_run = values.get(run.clone()).unwrap_or_default();
+        let reading =
+            |(index, value): (usize, &f64)| Reading { value: *value, timestamp: times.at(index), quality };
+        readings.extend(run.zip(of_run).map(reading));
         run_start = run_end;
     }
     Ok(readings)
