@@ -38,7 +38,7 @@ pub(crate) async fn backup(args: &BackupArgs) -> anyhow::Result<()> {
             data.name_holder(&holder)?;
             let saved = serve::SavedOptions::read(&data)?;
             let (history, records, _claim) =
-                serve::open_stores(&data, saved.database.as_deref(), &holder).await?;
+                serve::open_stores(&data, saved.database.as_deref(), &holder, None).await?;
             copy_stores(&history, &records, &into).await?;
             history.close().await?;
         }

@@ -140,7 +140,7 @@ async fn here(mut data: DataFolder, task: &Task, scene: SceneFolders) -> anyhow:
         }
         _ => None,
     };
-    let (history, records, _claim) = open_stores(&data, saved.database.as_deref(), &holder).await?;
+    let (history, records, _claim) = open_stores(&data, saved.database.as_deref(), &holder, None).await?;
     let work = Work { history: &history, records: &records, scene: scene.as_ref() };
     let done = work.run(task, &mut |line| tracing::info!("{line}")).await;
     history.close().await?;

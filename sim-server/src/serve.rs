@@ -11,6 +11,7 @@ use crate::{
 use access::KeyRing;
 use anyhow::{Context, bail};
 use history::{History, HistoryOptions};
+use jiff::tz::TimeZone;
 use push::{Push, PushOptions};
 use records::{Claim, Records, Role};
 use serde::{Deserialize, Serialize};
@@ -87,15 +88,18 @@ pub(crate) fn history_options(data: &DataFolder, database: Option<&str>) -> Hist
     }
 }
 
-/// Opens both stores for this process alone: the claim comes first, since it names the holder best.
+/// Opens both stores for this process alone: the claim comes first, since it names the holder best. Who knows the park's clock
+/// keeps telemetry by its days.
 pub(crate) async fn open_stores(
     data: &DataFolder,
     database: Option<&str>,
     holder: &str,
+    zone: Option<TimeZone>,
 ) -> anyhow::Result<(History, Records, Claim)> {
     let records = Records::open(&records_url(data, database)).await.context("opening the records")?;
     let claim = records.claim(holder).await?;
-    let history = History::open(history_options(data, database)).await.context("opening the telemetry")?;
+    let options = HistoryOptions { day_zone: zone, ..history_options(data, database) };
+    let history = History::open(options).await.context("opening the telemetry")?;
     Ok((history, records, claim))
 }
 
@@ -141,7 +145,9 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     data.name_holder(&holder)?;
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder()?;
 
-    let (history, records, _claim) = open_stores(&data, args.database.as_deref(), &holder).await?;
+    let zone = TimeZone::get(&scene.park.time_zone)?;
+    let (history, records, _claim) =
+        open_stores(&data, args.database.as_deref(), &holder, Some(zone.clone())).await?;
     let models = args.models.as_deref().map(std::path::absolute).transpose()?;
     let saved_scene = Some(std::path::absolute(scene_folder)?);
     SavedOptions { database: args.database.clone(), scene: saved_scene, models }.write(&data)?;
@@ -156,7 +162,6 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         provision_fleet(&twin, &data, now).await?;
     }
 
-    let zone = jiff::tz::TimeZone::get(&scene.park.time_zone)?;
     let park = ParkContext::new(scene)?;
     let live = Arc::new(TwinValues(twin.clone()));
     let energy = EnergyBook::new(park, history.clone(), live.clone(), now);
@@ -252,6 +257,13 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         let keep_ms = i64::from(args.retention_days) * DAY_MS;
         async move {
             watchdog::prune_records(records, keep_ms, clock, stop).await;
+            Ok(())
+        }
+    });
+    spawn(&mut tasks, {
+        let (stop, history) = (shutdown.clone(), history.clone());
+        async move {
+            watchdog::measure_history(history, stop).await;
             Ok(())
         }
     });

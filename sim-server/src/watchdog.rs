@@ -1,6 +1,7 @@
 //! What the park watches of itself: alarms of an infeasible plan and a full disk, records that have had their time.
 
-use history::History;
+use history::{History, HistoryError};
+use metrics::{describe_gauge, gauge};
 use records::Records;
 use shared::{
     alarm::AlarmKind,
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use twin::Twin;
 
 const DISK_EVERY: Duration = Duration::from_secs(30);
+const HISTORY_EVERY: Duration = Duration::from_secs(30);
 const PRUNE_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// Raises and clears the alarm of a park without a plan it could follow.
@@ -64,6 +66,28 @@ pub(crate) async fn watch_disk(
     }
 }
 
+/// Tells how the telemetry store does, for `/metrics`.
+pub(crate) async fn measure_history(history: History, shutdown: CancellationToken) {
+    describe_gauge!("park_history_log_bytes", "Bytes of the telemetry log that are not in blocks yet");
+    describe_gauge!("park_history_bytes", "Bytes of telemetry in the database");
+    describe_gauge!("park_history_memory_bytes", "Memory of readings that are not in blocks yet");
+    describe_gauge!("park_history_queued_points", "Points that wait to become durable");
+    describe_gauge!("park_history_sealing_fails", "1 while telemetry cannot be made blocks, else 0");
+    let mut every = tokio::time::interval(HISTORY_EVERY);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = every.tick() => {}
+        }
+        let stats = history.stats().await;
+        gauge!("park_history_log_bytes").set(stats.wal_bytes as f64);
+        gauge!("park_history_bytes").set(stats.bytes as f64);
+        gauge!("park_history_memory_bytes").set(stats.memory_bytes as f64);
+        gauge!("park_history_queued_points").set(stats.queued_points as f64);
+        gauge!("park_history_sealing_fails").set(f64::from(u8::from(stats.seal_fault.is_some())));
+    }
+}
+
 /// Deletes telemetry that has had its time, once a day: what the park keeps, and what its model keeps for less long.
 pub(crate) async fn prune_telemetry(
     history: History,
@@ -79,17 +103,14 @@ pub(crate) async fn prune_telemetry(
             _ = every.tick() => {}
         }
         let now = clock();
-        let mut pruned = history.delete_before(Timestamp(now.0 - keep_ms)).await;
-        for (days, series) in twin.kept_for_days() {
-            let cutoff = Timestamp(now.0 - i64::from(days) * DAY_MS);
-            if let Ok(before) = pruned {
-                pruned = history.delete_series_before(&series, cutoff).await.map(|more| before + more);
-            }
-        }
-        match pruned {
+        let note = |pruned: Result<u64, HistoryError>, days: i64| match pruned {
             Ok(0) => {}
-            Ok(pruned) => tracing::info!(pruned, "readings that had their time are gone"),
-            Err(error) => tracing::warn!(%error, "old telemetry not deleted"),
+            Ok(pruned) => tracing::info!(pruned, days, "readings that had their time are gone"),
+            Err(error) => tracing::warn!(%error, days, "old telemetry not deleted"),
+        };
+        note(history.delete_before(Timestamp(now.0 - keep_ms)).await, keep_ms / DAY_MS);
+        for expired in twin.delete_expired(now).await {
+            note(expired.deleted, i64::from(expired.days));
         }
     }
 }

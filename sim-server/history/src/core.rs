@@ -6,13 +6,14 @@ use crate::{
     loose::LooseBlocks,
     options::HistoryOptions,
     seal::Sealer,
-    series::Registry,
+    series::{Registry, SeriesId},
     store::Store,
     wal::{Disk, OpenReport, Wal},
     writer::Queue,
 };
 use parking_lot::{Mutex, RwLock};
 use std::{
+    collections::BTreeSet,
     fs::File,
     sync::{
         Arc,
@@ -38,6 +39,8 @@ pub(crate) struct Core {
     pub sealer: tokio::sync::Mutex<Sealer>,
     pub wake_sealer: Notify,
     pub seal_fault: Mutex<Option<String>>,
+    /// Days (of UTC, since 1970) of series whose hours were found damaged.
+    pub damaged_hours: Mutex<BTreeSet<(i64, SeriesId)>>,
     pub report: OpenReport,
     pub closed: AtomicBool,
     /// Keeps other processes out of the folder.

@@ -43,8 +43,14 @@ pub enum HistoryError {
     UnknownFormat { place: String, found: i64, ours: i64 },
     #[error("block {block} of series {series} is damaged: {reason}")]
     DamagedBlock { block: i64, series: u32, reason: String },
-    #[error("the hours of series {series} on {day} are damaged: {reason}")]
-    DamagedHours { day: String, series: u32, reason: String },
+    /// They are made again from blocks, if these are sound, before long.
+    #[error("the hours of series {series} on {date} are damaged: {reason}", date = crate::hours::start_of_hour(day * 24))]
+    DamagedHours {
+        /// Of UTC, since 1970.
+        day: i64,
+        series: u32,
+        reason: String,
+    },
     #[error("the telemetry store contradicts itself: {0}")]
     Inconsistent(String),
     #[error("{0}")]

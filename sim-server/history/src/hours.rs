@@ -44,10 +44,16 @@ pub(crate) struct DayOfHours {
 }
 
 impl DayOfHours {
+    pub(crate) fn of(series: SeriesId, day: i64, hours: &[Bucket]) -> Result<DayOfHours, HistoryError> {
+        let body = pack::pack(HOUR_MS, hours).map_err(HistoryError::Inconsistent)?;
+        Ok(DayOfHours { day, series, body })
+    }
+
     pub(crate) fn open(&self) -> Result<Vec<Bucket>, HistoryError> {
-        pack::unpack(HOUR_MS, &self.body).map_err(|reason| {
-            let date = start_of_hour(self.day * 24);
-            HistoryError::DamagedHours { day: date.to_string(), series: self.series.0, reason }
+        pack::unpack(HOUR_MS, &self.body).map_err(|reason| HistoryError::DamagedHours {
+            day: self.day,
+            series: self.series.0,
+            reason,
         })
     }
 
@@ -67,8 +73,12 @@ pub(crate) struct Hours(BTreeMap<i64, Aggregate>);
 impl Hours {
     /// Hours that are there; a day that is damaged is an error.
     pub(crate) fn add(&mut self, day: &DayOfHours) -> Result<(), HistoryError> {
-        self.0.extend(day.open()?.into_iter().map(|b| (hour_of(b.start), b.all)));
+        self.extend(day.open()?);
         Ok(())
+    }
+
+    pub(crate) fn extend(&mut self, hours: impl IntoIterator<Item = Bucket>) {
+        self.0.extend(hours.into_iter().map(|hour| (hour_of(hour.start), hour.all)));
     }
 
     /// Puts in what readings (in the order of time) come to, in place of what was there of their hours.
@@ -110,10 +120,7 @@ impl Hours {
         let buckets: Vec<Bucket> = self.iter().filter(|b| (from..=to).contains(&day_of(b.start))).collect();
         buckets
             .chunk_by(|a, b| day_of(a.start) == day_of(b.start))
-            .map(|of_day| {
-                let body = pack::pack(HOUR_MS, of_day).map_err(HistoryError::Inconsistent)?;
-                Ok(DayOfHours { day: day_of(of_day[0].start), series, body })
-            })
+            .map(|of_day| DayOfHours::of(series, day_of(of_day[0].start), of_day))
             .collect()
     }
 }

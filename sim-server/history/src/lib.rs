@@ -25,6 +25,7 @@ mod aggregate;
 mod block;
 mod bucket;
 mod core;
+mod days;
 mod error;
 mod head;
 mod hours;
@@ -32,6 +33,7 @@ mod long_steps;
 mod loose;
 mod maintain;
 mod many;
+mod mend;
 mod merge;
 mod month;
 mod numbers;
@@ -204,7 +206,7 @@ impl History {
         core.store.cut_journals().await
     }
 
-    /// Opens every block and says which are not what they say. Nothing is sealed or merged meanwhile.
+    /// Opens every block and says which are not what they say. Everything else goes on meanwhile.
     pub async fn verify(&self) -> Result<VerifyReport, HistoryError> {
         verify::verify(&self.0.core).await
     }

@@ -25,6 +25,14 @@ pub(crate) async fn gather(
     range: Range<Timestamp>,
     sinks: &mut [(SeriesId, Buckets)],
 ) -> Result<(), HistoryError> {
+    gather_all(core, range, sinks).await.inspect_err(|error| core.note_damage(error))
+}
+
+async fn gather_all(
+    core: &Core,
+    range: Range<Timestamp>,
+    sinks: &mut [(SeriesId, Buckets)],
+) -> Result<(), HistoryError> {
     let (from, to) = (range.start, range.end);
     if from >= to || sinks.is_empty() {
         return Ok(());
@@ -53,20 +61,24 @@ pub(crate) async fn gather(
     for (index, (id, sink)) in sinks.iter_mut().enumerate() {
         let days = days.remove(id).unwrap_or_default();
         let (loose, memory) = (&loose[index], &memory[index]);
-        if loose.is_empty() && memory.is_empty() && to == start_of_hour(hour_of(to)) {
-            // Nearly all of the past: nothing but hours.
-            for day in &days {
-                let within = |bucket: &&Bucket| bucket.start < to && bucket.all.first_time >= from;
-                for bucket in day.open()?.iter().filter(within) {
-                    let _ = sink.aggregate(&bucket.all);
-                }
-            }
-            parts.push(Vec::new());
-            continue;
-        }
         let mut hours = Hours::default();
-        for day in &days {
-            hours.add(day)?;
+        if loose.is_empty() && memory.is_empty() {
+            // Nearly all of the past: nothing but hours.
+            let opened: Vec<Vec<Bucket>> = days.iter().map(DayOfHours::open).collect::<Result<_, _>>()?;
+            let within = |bucket: &&Bucket| bucket.all.first_time >= from && bucket.start < to;
+            let within = || opened.iter().flatten().filter(within);
+            if within().next_back().is_none_or(|last| last.all.last_time < to) {
+                for hour in within() {
+                    let _ = sink.aggregate(&hour.all);
+                }
+                parts.push(Vec::new());
+                continue;
+            }
+            hours.extend(opened.into_iter().flatten());
+        } else {
+            for day in &days {
+                hours.add(day)?;
+            }
         }
         parts.push(parts_of(&hours, loose, memory, from..to));
     }
@@ -132,7 +144,7 @@ fn parts_of(hours: &Hours, loose: &[Aggregate], memory: &[Reading], range: Range
     let mut asked = BTreeSet::new();
     // An hour the range ends within, if it says more than the range holds.
     let last = hour_of(range.end);
-    if range.end != start_of_hour(last) && hours.any(last, last) {
+    if hours.within(last, last).any(|all| all.last_time >= range.end) && range.end != start_of_hour(last) {
         asked.insert(last);
     }
     let mut through = None;
@@ -216,5 +228,9 @@ mod tests {
             parts_of(&hours, &[], &[], until_half_past_two),
             [merged(0), merged(1), Part::Ask(start..end)]
         );
+        let mut until_a_third = Hours::default();
+        until_a_third.put(&(0..140).map(reading).collect::<Vec<_>>());
+        let last = Part::Known(all(120..140));
+        assert_eq!(parts_of(&until_a_third, &[], &[], day.start..end), [merged(0), merged(1), last]);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{aggregate::Aggregate, block::Block, hours::hour_of, month::Month, series::SeriesId};
 use shared::time::{HOUR_MS, Timestamp};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// So many small loose blocks (of less than half of enough) are made one, even when their hours are not over.
 pub(crate) const MANY: usize = 8;
@@ -32,6 +32,8 @@ pub(crate) struct LooseBlocks {
     months: BTreeMap<Month, HashMap<SeriesId, Vec<Loose>>>,
     /// Whether more than usual is to be made of it.
     due: BTreeMap<(Month, SeriesId), bool>,
+    /// Those of which nothing could be merged, until there is more of them.
+    left: BTreeSet<(Month, SeriesId)>,
 }
 
 impl LooseBlocks {
@@ -41,7 +43,8 @@ impl LooseBlocks {
     }
 
     pub(crate) fn new(enough: usize, all: Vec<(SeriesId, Loose)>) -> LooseBlocks {
-        let mut blocks = LooseBlocks { enough, months: BTreeMap::new(), due: BTreeMap::new() };
+        let mut blocks =
+            LooseBlocks { enough, months: BTreeMap::new(), due: BTreeMap::new(), left: BTreeSet::new() };
         for (series, loose) in all {
             blocks.add(series, loose);
         }
@@ -50,6 +53,7 @@ impl LooseBlocks {
 
     pub(crate) fn add(&mut self, series: SeriesId, loose: Loose) {
         let month = Month::of(loose.all.first_time);
+        self.left.remove(&(month, series));
         let of_series = self.months.entry(month).or_default().entry(series).or_default();
         of_series.push(loose);
         let small = of_series.iter().filter(|l| is_small(l.all.count, self.enough)).count();
@@ -83,7 +87,7 @@ impl LooseBlocks {
     /// Makes due every series that has any in a month that is settled.
     pub(crate) fn call_in_settled(&mut self, newest: Timestamp) {
         for (month, series) in self.months.iter().filter(|(month, _)| is_settled(**month, newest)) {
-            for id in series.keys() {
+            for id in series.keys().filter(|id| !self.left.contains(&(*month, **id))) {
                 self.due.entry((*month, *id)).or_insert(false);
             }
         }
@@ -129,6 +133,11 @@ impl LooseBlocks {
         if of_series.is_empty() {
             self.forget(month, series);
         }
+    }
+
+    /// Of these nothing can be merged as they are.
+    pub(crate) fn leave(&mut self, month: Month, series: SeriesId) {
+        self.left.insert((month, series));
     }
 
     pub(crate) fn forget(&mut self, month: Month, series: SeriesId) {

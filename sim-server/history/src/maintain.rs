@@ -5,6 +5,7 @@ use crate::{
     core::Core,
     error::{AppendError, HistoryError, io_at},
     hours::{day_of, hour_of, start_of_hour},
+    mend::mend,
     merge,
     month::Month,
     open::{LOG_FOLDER, lock, open_store},
@@ -31,7 +32,8 @@ const BLOCKS_AT_ONCE: i64 = 2_000;
 /// Deletes readings before `cutoff`: whole months as a whole, then single blocks, and blocks across the cutoff are cut. Returns how
 /// many stored readings went.
 pub(crate) async fn delete_before(core: &Core, cutoff: Timestamp) -> Result<u64, HistoryError> {
-    let _settled = core.settled().await?;
+    let mut settled = core.settled().await?;
+    settled.days.look_again();
     let (answer, removed) = oneshot::channel();
     core.queue.push(Job::DeleteBefore { cutoff, answer })?;
     let mut gone = removed.await.map_err(|_| AppendError::Closed)?? as i64;
@@ -40,7 +42,14 @@ pub(crate) async fn delete_before(core: &Core, cutoff: Timestamp) -> Result<u64,
             core.store.drop_month(month).await?;
             gone += totals.points;
         } else if totals.oldest < cutoff {
-            let trimmed = trim_month(core, month, cutoff).await?;
+            let trimmed = loop {
+                match trim_month(core, month, cutoff).await {
+                    Err(HistoryError::DamagedHours { day, series, .. }) => {
+                        mend(core, day, SeriesId(series)).await?;
+                    }
+                    trimmed => break trimmed?,
+                }
+            };
             gone += core.store.trim(month, cutoff, &trimmed).await?;
         }
     }
@@ -57,7 +66,8 @@ pub(crate) async fn delete_series_before(
 ) -> Result<u64, HistoryError> {
     let series: Vec<SeriesId> = series.iter().filter_map(|key| core.registry.find(key)).collect();
     let cutoff = start_of_hour(day_of(cutoff) * 24);
-    let _settled = core.settled().await?;
+    let mut settled = core.settled().await?;
+    settled.days.look_again();
     let mut gone = 0;
     for (month, totals) in core.store.months() {
         if totals.oldest < cutoff {

@@ -3,6 +3,7 @@
 use crate::{
     History,
     bucket::{Bucket, Buckets, Steps},
+    days::{self, Part},
     error::HistoryError,
     long_steps,
     query::{FirstReadings, walk_many},
@@ -35,14 +36,27 @@ impl History {
             async move {
                 let core = &history.0.core;
                 let at_once = core.options.read_hours * if of_hours { HOURS_A_BLOCK } else { 1 };
-                let stretches = stretches(core, &ids, steps.from()..steps.to(), at_once);
+                let parts = if of_hours {
+                    days::parts(core, &steps)
+                } else {
+                    vec![Part::Other(steps.from()..steps.to())]
+                };
                 let mut sinks: Vec<(SeriesId, Buckets)> =
-                    ids.into_iter().map(|id| (id, Buckets::of(steps.clone()))).collect();
-                for range in stretches {
-                    if of_hours {
-                        long_steps::gather(core, range, &mut sinks).await?;
-                    } else {
-                        walk_many(core, range.start, range.end, &mut sinks).await?;
+                    ids.iter().map(|id| (*id, Buckets::of(steps.clone()))).collect();
+                for part in parts {
+                    let range = match part {
+                        Part::Month(month) => {
+                            days::gather(core, month, at_once, &mut sinks).await?;
+                            continue;
+                        }
+                        Part::Other(range) => range,
+                    };
+                    for range in stretches(core, &ids, range, at_once) {
+                        if of_hours {
+                            long_steps::gather(core, range, &mut sinks).await?;
+                        } else {
+                            walk_many(core, range.start, range.end, &mut sinks).await?;
+                        }
                     }
                 }
                 Ok(sinks.into_iter().map(|(_, gathered)| gathered.buckets).collect())

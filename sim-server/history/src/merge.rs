@@ -8,6 +8,7 @@
 use crate::{
     block::{Block, MAX_POINTS},
     core::Core,
+    days::DaysToMake,
     error::HistoryError,
     head::{SeriesState, sort_last_written_wins},
     hours::{Hours, day_of, hour_of, start_of_hour},
@@ -18,7 +19,10 @@ use crate::{
     store::{Batch, Detail, Replacement, Row, Wanted},
 };
 use shared::telemetry::Reading;
-use std::{collections::HashMap, slice::Chunks};
+use std::{
+    collections::{BTreeSet, HashMap},
+    slice::Chunks,
+};
 
 /// Blocks that must be merged together: their hours meet.
 #[derive(Debug)]
@@ -131,7 +135,11 @@ fn even_parts(readings: &[Reading]) -> Chunks<'_, Reading> {
 }
 
 /// Merges some of what is due, and says whether there may be more.
-pub(crate) async fn merge_due(core: &Core, last_block_id: &mut i64) -> Result<bool, HistoryError> {
+pub(crate) async fn merge_due(
+    core: &Core,
+    last_block_id: &mut i64,
+    days: &mut DaysToMake,
+) -> Result<bool, HistoryError> {
     let newest = core.store.months().values().map(|t| t.newest).max().unwrap_or_default();
     let next = {
         let mut blocks = core.loose.write();
@@ -141,10 +149,11 @@ pub(crate) async fn merge_due(core: &Core, last_block_id: &mut i64) -> Result<bo
     let Some((month, due)) = next else { return Ok(false) };
     let settled = is_settled(month, newest);
     let plan = Plan { enough: core.options.merge_points, thorough: false, settled };
-    match merge_series(core, last_block_id, month, &due, plan).await {
+    match merge_series(core, last_block_id, days, month, &due, plan).await {
         Ok(()) => Ok(true),
         Err(error) => {
             // Whatever the store did of it, what it holds now is the truth.
+            days.look_again();
             look_again(core).await?;
             Err(error)
         }
@@ -161,11 +170,13 @@ pub(crate) async fn look_again(core: &Core) -> Result<(), HistoryError> {
 async fn merge_series(
     core: &Core,
     last_block_id: &mut i64,
+    days: &mut DaysToMake,
     month: Month,
     due: &[(SeriesId, bool)],
     plan: Plan,
 ) -> Result<(), HistoryError> {
     let mut work: Vec<Work> = Vec::new();
+    let mut absent: Vec<SeriesId> = Vec::new();
     for (series, thorough) in due {
         let Some((first, last)) = core.loose.read().hours(month, *series) else { continue };
         let state = core.heads.read().state(*series);
@@ -175,6 +186,9 @@ async fn merge_series(
         let rows = core.store.rows(month, wanted).await?.into_iter().map(|(_, row)| row).collect();
         let mut groups = groups(rows);
         groups.retain(|g| g.rows.iter().any(|r| !r.merged));
+        if groups.is_empty() {
+            absent.push(series[0]);
+        }
         let ids: Vec<i64> = groups.iter().flat_map(|g| &g.rows).map(|r| r.summary.id).collect();
         let mut bodies: HashMap<i64, Vec<u8>> = core.store.bodies(month, &ids).await?.into_iter().collect();
         for row in groups.iter_mut().flat_map(|g| &mut g.rows) {
@@ -190,10 +204,14 @@ async fn merge_series(
         .await
         .map_err(|e| HistoryError::Inconsistent(format!("merging stopped: {e}")))??;
     let Some(Built { replacement, spans, last_id }) = built else {
-        if plan.settled {
-            // There is nothing of them after all.
-            let mut blocks = core.loose.write();
-            due.iter().for_each(|(series, _)| blocks.forget(month, *series));
+        let mut blocks = core.loose.write();
+        for (series, _) in due {
+            if absent.contains(series) {
+                blocks.forget(month, *series);
+            } else if plan.settled {
+                // What of them is damaged is still there, for whoever reads it to be told.
+                blocks.leave(month, *series);
+            }
         }
         return Ok(());
     };
@@ -204,6 +222,7 @@ async fn merge_series(
         core.store.commit(&Batch { states: wider, ..Batch::default() }).await?;
     }
     core.store.replace(month, &replacement, last_id).await?;
+    days.changed(month, replacement.changed());
     let mut blocks = core.loose.write();
     for (series, _) in spans {
         let added = replacement.insert.iter().filter(|b| b.series == series && !b.merged);
@@ -221,11 +240,18 @@ async fn hours_of(core: &Core, month: Month, work: &mut [Work]) -> Result<(), Hi
     let series: Vec<SeriesId> = work.iter().map(|w| w.series).collect();
     let mut of_series: HashMap<SeriesId, &mut Hours> =
         work.iter_mut().map(|w| (w.series, &mut w.hours)).collect();
+    let mut damaged: BTreeSet<SeriesId> = BTreeSet::new();
     for day in core.store.hours(month, Some(&series), days).await? {
-        if let Some(hours) = of_series.get_mut(&day.series) {
-            hours.add(&day)?;
+        if let Some(hours) = of_series.get_mut(&day.series)
+            && let Err(error) = hours.add(&day)
+        {
+            tracing::error!(%error, "blocks are not merged");
+            core.note_damage(&error);
+            damaged.insert(day.series);
         }
     }
+    // The others are none the worse for it.
+    work.iter_mut().filter(|w| damaged.contains(&w.series)).for_each(|w| w.groups.clear());
     Ok(())
 }
 

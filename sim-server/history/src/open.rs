@@ -152,6 +152,7 @@ pub(crate) async fn open_on(
         sealer: tokio::sync::Mutex::new(Sealer::new(stored_names, stored.last_block_id)),
         wake_sealer: tokio::sync::Notify::new(),
         seal_fault: Mutex::new(None),
+        damaged_hours: Mutex::default(),
         report,
         closed: AtomicBool::new(false),
         lock: Mutex::new(lock),

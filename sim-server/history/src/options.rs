@@ -1,5 +1,6 @@
 //! How a store is set up.
 
+use jiff::tz::TimeZone;
 use std::{path::PathBuf, time::Duration};
 
 #[derive(Debug, Clone)]
@@ -25,6 +26,9 @@ pub struct HistoryOptions {
     pub wal_budget_bytes: u64,
     /// What heads may take. At half of it the largest are sealed; at all of it appends are refused as busy.
     pub memory_bytes: usize,
+    /// The clock by which the days of settled months are kept. None: what was kept stays, and none are made; they are made of hours when
+    /// asked for.
+    pub day_zone: Option<TimeZone>,
     /// Hours of series that a question about steps reads at once, in each of its tasks: what it takes to answer does not grow with
     /// the time asked about.
     pub read_hours: usize,
@@ -43,6 +47,7 @@ impl Default for HistoryOptions {
             segment_bytes: 8 << 20,
             wal_budget_bytes: 64 << 20,
             memory_bytes: 512 << 20,
+            day_zone: None,
             read_hours: 16_384,
         }
     }

@@ -6,10 +6,11 @@
 use crate::{
     block::{Block, stretches},
     core::Core,
+    days::DaysToMake,
     error::HistoryError,
     head::{Pick, Sealing, SeriesState, sort_last_written_wins},
     loose::Loose,
-    merge,
+    mend, merge,
     month::Month,
     series::SeriesId,
     store::Batch,
@@ -29,17 +30,23 @@ pub(crate) struct Sealer {
     picked: Vec<Sealing>,
     /// Built from `picked` and not known to be committed.
     batch: Option<Batch>,
+    /// Days of months that are settled.
+    pub(crate) days: DaysToMake,
 }
 
 impl Sealer {
     pub(crate) fn new(named: usize, last_block_id: i64) -> Self {
-        Self { named, last_block_id, picked: Vec::new(), batch: None }
+        Self { named, last_block_id, picked: Vec::new(), batch: None, days: DaysToMake::default() }
     }
 
-    /// Merges some of what is due, and says whether there may be more.
+    /// Merges some of what is due, or else makes some days, and says whether there may be more.
     pub(crate) async fn merge_due(&mut self, core: &Core) -> Result<bool, HistoryError> {
         self.finish(core).await?;
-        merge::merge_due(core, &mut self.last_block_id).await
+        if mend::mend_noted(core).await? {
+            self.days.look_again();
+        }
+        let merged = merge::merge_due(core, &mut self.last_block_id, &mut self.days).await?;
+        Ok(merged || self.days.make_some(core).await?)
     }
 
     /// Seals some of what is due, and says whether there may be more: what takes too much memory first, then what keeps the

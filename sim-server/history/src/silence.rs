@@ -52,7 +52,8 @@ impl History {
                     if !wanted.contains(&kept.series) {
                         continue;
                     }
-                    for hour in kept.open()?.iter().filter(|hour| hour.all.last_time >= from) {
+                    let hours = kept.open().inspect_err(|error| core.note_damage(error))?;
+                    for hour in hours.iter().filter(|hour| hour.all.last_time >= from) {
                         until = until.min(hour.all.first_time.max(from));
                     }
                 }

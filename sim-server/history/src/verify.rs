@@ -5,19 +5,18 @@ use crate::{
     block::{Block, MINUTE_MS},
     bucket::Bucket,
     core::Core,
+    days::{MonthOfDays, days_of},
     error::HistoryError,
     hours::{DayOfHours, day_of, start_of_hour},
+    mend::hours_of_merged,
     month::Month,
     pack,
     query::open_block,
     series::SeriesId,
-    store::{Detail, MonthTotals, Row, Wanted},
+    store::{Detail, Row, Wanted},
 };
 use serde::Serialize;
-use shared::{
-    telemetry::Reading,
-    time::{DAY_MS, HOUR_MS, Timestamp},
-};
+use shared::time::{DAY_MS, Timestamp};
 use std::collections::HashMap;
 
 const BLOCKS_AT_ONCE: i64 = 500;
@@ -47,55 +46,47 @@ pub struct BlockFault {
     pub reason: String,
 }
 
+/// Opens every block, and compares totals, hours and days with them. Sealing and merging go on: what is compared is read at one moment, all
+/// else is looked at as it comes.
 pub(crate) async fn verify(core: &Core) -> Result<VerifyReport, HistoryError> {
     let mut report = VerifyReport::default();
-    // Nothing is sealed or merged meanwhile: totals and blocks are of one moment.
-    let _settled = core.settled().await?;
-    for (month, totals) in core.store.months() {
-        let fault = |block: Option<&Block>, reason: String| BlockFault {
+    let months: Vec<Month> = core.store.months().into_keys().collect();
+    for month in months {
+        let fault = |series: Option<SeriesId>, block: Option<i64>, reason: String| BlockFault {
             month: month.to_string(),
-            block: block.map(|b| b.summary.id),
-            series: block.map(|b| {
-                core.registry
-                    .key(b.series)
-                    .map_or_else(|| format!("series {}", b.series.0), |k| k.to_string())
+            block,
+            series: series.map(|id| {
+                core.registry.key(id).map_or_else(|| format!("series {}", id.0), |key| key.to_string())
             }),
             reason,
         };
-        let mut found: Option<MonthTotals> = None;
         let mut after = 0;
         loop {
             let blocks = core.store.page(month, after, BLOCKS_AT_ONCE).await?;
             let Some(last) = blocks.last() else { break };
             after = last.summary.id;
-            let page = MonthTotals::of(&blocks);
-            found = match (found, page) {
-                (Some(found), Some(page)) => Some(found.with(&page)),
-                (found, page) => found.or(page),
-            };
-            let checked = core.work.blocking(move || -> Vec<(Block, String)> {
-                blocks
-                    .into_iter()
-                    .filter_map(|block| check(&block).err().map(|reason| (block, reason)))
-                    .collect()
+            let checked = core.work.blocking(move || -> Vec<(SeriesId, i64, String)> {
+                let bad = |block: &Block| Some((block.series, block.summary.id, check(block).err()?));
+                blocks.iter().filter_map(bad).collect()
             });
             let bad =
                 checked.await.map_err(|e| HistoryError::Inconsistent(format!("verifying stopped: {e}")))?;
-            report.faults.extend(bad.into_iter().map(|(block, reason)| fault(Some(&block), reason)));
+            report.faults.extend(bad.into_iter().map(|(id, block, why)| fault(Some(id), Some(block), why)));
         }
-        let found = found.unwrap_or_default();
-        report.blocks += u64::try_from(found.blocks).unwrap_or(0);
-        report.points += u64::try_from(found.points).unwrap_or(0);
-        let counts = |t: &MonthTotals| (t.blocks, t.points, t.bytes);
-        if counts(&found) != counts(&totals) {
-            let (found, noted) = (counts(&found), counts(&totals));
+        let (noted, found) = {
+            let _settled = core.settled().await?;
+            let noted = core.store.months().get(&month).map_or((0, 0, 0), |t| (t.blocks, t.points, t.bytes));
+            (noted, core.store.counted(month).await?)
+        };
+        report.blocks += u64::try_from(found.0).unwrap_or(0);
+        report.points += u64::try_from(found.1).unwrap_or(0);
+        if found != noted {
             let reason = format!("it holds {found:?} blocks, readings and bytes, and {noted:?} are noted");
-            report.faults.push(fault(None, reason));
+            report.faults.push(fault(None, None, reason));
         }
-        for (series, reason) in hours_at_fault(core, month).await? {
-            let series = core.registry.key(series).map(|key| key.to_string());
-            report.faults.push(BlockFault { month: month.to_string(), block: None, series, reason });
-        }
+        let mut faults = hours_at_fault(core, month).await?;
+        faults.extend(days_at_fault(core, month).await?);
+        report.faults.extend(faults.into_iter().map(|(id, reason)| fault(Some(id), None, reason)));
     }
     Ok(report)
 }
@@ -112,8 +103,11 @@ async fn hours_at_fault(core: &Core, month: Month) -> Result<Vec<(SeriesId, Stri
                 some.iter().map(|id| heads.state(*id).span_ms).max().unwrap_or(0)
             };
             let wanted = Wanted { series: some, from, to, span_ms, detail: Detail::Readings };
-            let rows = core.store.rows(month, wanted).await?;
-            let noted = core.store.hours(month, Some(some), (day, day)).await?;
+            let (rows, noted) = {
+                let _settled = core.settled().await?;
+                let rows = core.store.rows(month, wanted).await?;
+                (rows, core.store.hours(month, Some(some), (day, day)).await?)
+            };
             let compared = core.work.blocking(move || compare(day, rows, noted));
             let compared =
                 compared.await.map_err(|e| HistoryError::Inconsistent(format!("verifying stopped: {e}")))?;
@@ -129,16 +123,10 @@ fn compare(day: i64, rows: Vec<(SeriesId, Row)>, noted: Vec<DayOfHours>) -> Vec<
     let mut all: Vec<(SeriesId, Vec<Bucket>)> = Vec::new();
     for of_series in rows.chunk_by(|a, b| a.0 == b.0) {
         let series = of_series[0].0;
-        let merged = of_series.iter().filter(|(_, row)| row.merged);
-        let opened: Result<Vec<Vec<Reading>>, HistoryError> = merged
-            .map(|(_, row)| open_block(series, &row.summary, row.body.as_deref().unwrap_or_default()))
-            .collect();
-        let Ok(readings) = opened else {
+        let Ok(hours) = hours_of_merged(day, series, of_series.iter().map(|(_, row)| row)) else {
             noted.remove(&series);
             continue;
         };
-        let mut hours = Bucket::each(&readings.concat(), HOUR_MS);
-        hours.retain(|bucket| day_of(bucket.start) == day);
         all.push((series, hours));
     }
     let date = Timestamp(day.saturating_mul(DAY_MS));
@@ -146,7 +134,7 @@ fn compare(day: i64, rows: Vec<(SeriesId, Row)>, noted: Vec<DayOfHours>) -> Vec<
         let said = noted.remove(&series).map_or_else(|| Ok(Vec::new()), |day| day.open());
         match said {
             Err(error) => faults.push((series, error.to_string())),
-            Ok(said) if said.len() != hours.len() || !said.iter().zip(&hours).all(|(a, b)| is_same(a, b)) => {
+            Ok(said) if !are_same(&said, &hours) => {
                 let reason =
                     format!("the hours of the day from {date} say other figures than its readings do");
                 faults.push((series, reason));
@@ -160,6 +148,48 @@ fn compare(day: i64, rows: Vec<(SeriesId, Row)>, noted: Vec<DayOfHours>) -> Vec<
     faults
 }
 
+/// Compares the days that are there with the hours. Without a clock to keep days by there is nothing to say of them.
+async fn days_at_fault(core: &Core, month: Month) -> Result<Vec<(SeriesId, String)>, HistoryError> {
+    let Some(zone) = &core.options.day_zone else { return Ok(Vec::new()) };
+    let Some(days) = days_of(month, zone) else { return Ok(Vec::new()) };
+    // Those of another clock, or of both, are about to be made anew.
+    let made_by = core.store.days_made_by(month).await?;
+    if made_by.is_some() && made_by.as_deref() != zone.iana_name() {
+        return Ok(Vec::new());
+    }
+    let series: Vec<SeriesId> = core.registry.from(0).into_iter().map(|(id, _)| id).collect();
+    let all = (day_of(month.start()), day_of(month.end()) - 1);
+    let mut faults = Vec::new();
+    for some in series.chunks(SERIES_AT_ONCE) {
+        let (noted, of_month) = {
+            let _settled = core.settled().await?;
+            let noted = core.store.days(month, some).await?;
+            if noted.is_empty() {
+                continue;
+            }
+            (noted, core.store.hours(month, Some(some), all).await?)
+        };
+        let mut hours: HashMap<SeriesId, Vec<DayOfHours>> = HashMap::new();
+        for day in of_month {
+            hours.entry(day.series).or_default().push(day);
+        }
+        for noted in noted {
+            let hours = hours.remove(&noted.series).unwrap_or_default();
+            // Hours that are damaged are named already.
+            let Ok(wanted) = MonthOfDays::of(noted.series, hours, &days) else { continue };
+            let reason = match (noted.open(), wanted.open()) {
+                (Err(reason), _) => format!("its days: {reason}"),
+                (Ok(noted), Ok(wanted)) if !are_same(&noted, &wanted) => {
+                    "its days say other figures than its hours do".to_owned()
+                }
+                _ => continue,
+            };
+            faults.push((noted.series, reason));
+        }
+    }
+    Ok(faults)
+}
+
 fn check(block: &Block) -> Result<(), String> {
     let readings = open_block(block.series, &block.summary, &block.body).map_err(|e| e.to_string())?;
     if !readings.is_sorted_by(|a, b| a.timestamp < b.timestamp) {
@@ -171,8 +201,15 @@ fn check(block: &Block) -> Result<(), String> {
     let Some(minutes) = &block.minutes else { return Ok(()) };
     let packed = pack::unpack(MINUTE_MS, minutes).map_err(|reason| format!("its minutes: {reason}"))?;
     let wanted = Bucket::each(&readings, MINUTE_MS);
-    let same = packed.len() == wanted.len() && packed.iter().zip(&wanted).all(|(a, b)| is_same(a, b));
-    if same { Ok(()) } else { Err("its minutes say other figures than its readings do".to_owned()) }
+    if are_same(&packed, &wanted) {
+        Ok(())
+    } else {
+        Err("its minutes say other figures than its readings do".to_owned())
+    }
+}
+
+fn are_same(packed: &[Bucket], wanted: &[Bucket]) -> bool {
+    packed.len() == wanted.len() && packed.iter().zip(wanted).all(|(a, b)| is_same(a, b))
 }
 
 fn is_same(packed: &Bucket, wanted: &Bucket) -> bool {

@@ -22,6 +22,7 @@ mod check;
 mod commands;
 mod control;
 mod error;
+mod expiry;
 mod import;
 mod ingest;
 mod live;
@@ -43,6 +44,8 @@ mod watch;
 #[cfg(test)]
 mod flows;
 #[cfg(test)]
+mod quality_flows;
+#[cfg(test)]
 mod test_park;
 
 pub use alarm_news::FetchedAlarms;
@@ -51,6 +54,7 @@ pub use check::{Accepted, ItemResult, Sender, TimeWindow, check};
 pub use commands::{Backoff, CommandInput, CommandOutput, CommandQueue, ConnectionId};
 pub use control::Connection;
 pub use error::{CommandRefusal, TwinError};
+pub use expiry::Expired;
 pub use import::{CheckedRun, Import, ImportTarget};
 pub use live::LiveTable;
 pub use model::{MeasurementRules, ModelRules};

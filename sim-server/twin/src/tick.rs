@@ -80,6 +80,7 @@ impl Inner {
                 shutdown.run_until_cancelled(tokio::time::sleep(WRITE_AGAIN)).await;
             } else {
                 tokio::select! {
+                    biased;
                     () = shutdown.cancelled() => {}
                     () = self.command_outbox.changed() => {}
                     () = self.alarm_outbox.changed() => {}

@@ -168,7 +168,7 @@ impl Twin {
     }
 
     /// The series whose model keeps them for so many days only.
-    pub fn kept_for_days(&self) -> BTreeMap<u32, Vec<SeriesKey>> {
+    pub(crate) fn kept_for_days(&self) -> BTreeMap<u32, Vec<SeriesKey>> {
         let mut kept: BTreeMap<u32, Vec<SeriesKey>> = BTreeMap::new();
         for entry in self.registry().all() {
             for (rules, series) in entry.rules.measurements.iter().zip(&entry.series) {

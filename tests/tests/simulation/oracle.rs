@@ -2,6 +2,7 @@
 
 use crate::{clock, packets::Version};
 use anyhow::{Context, ensure};
+use history::Bucket;
 use records::Records;
 use shared::{
     command::{AckStatus, CommandRecord, CommandStatus},
@@ -232,6 +233,36 @@ impl Oracle {
     pub(crate) fn answered(&self) -> usize {
         self.commands.values().filter(|told| told.answer_kept.is_some()).count()
     }
+}
+
+/// Compares what a series is said to have done in each step with its readings.
+pub(crate) fn check_buckets(
+    step_ms: i64,
+    from: Timestamp,
+    readings: &[Reading],
+    buckets: &[Bucket],
+) -> anyhow::Result<()> {
+    let start_of = |r: &Reading| r.timestamp.0 - (r.timestamp.0 - from.0).rem_euclid(step_ms);
+    let steps: Vec<&[Reading]> = readings.chunk_by(|a, b| start_of(a) == start_of(b)).collect();
+    ensure!(steps.len() == buckets.len(), "{} steps hold readings, {} are told", steps.len(), buckets.len());
+    for (step, told) in steps.iter().zip(buckets) {
+        let (first, last) = step.first().zip(step.last()).context("a step without a reading")?;
+        let values = || step.iter().map(|r| r.value);
+        let of_pairs =
+            |what: fn(&Reading, &Reading) -> f64| step.windows(2).map(|w| what(&w[0], &w[1])).sum();
+        let integral: f64 = of_pairs(|a, b| a.value * b.timestamp.since(a.timestamp) as f64);
+        let rise: f64 = of_pairs(|a, b| if b.value >= a.value { b.value - a.value } else { b.value });
+        let all = told.all;
+        // All values are eighths: sums are exact in any order.
+        let same = told.start.0 == start_of(first)
+            && (all.count, all.sum) == (step.len() as u64, values().sum())
+            && (all.min, all.max) == (values().fold(f64::MAX, f64::min), values().fold(f64::MIN, f64::max))
+            && (all.first, all.first_time) == (first.value, first.timestamp)
+            && (all.last, all.last_time) == (last.value, last.timestamp)
+            && (all.integral, all.rise) == (integral, rise);
+        ensure!(same, "{told:?} is told of {step:?}");
+    }
+    Ok(())
 }
 
 impl Told {

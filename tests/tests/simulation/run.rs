@@ -5,7 +5,7 @@ use crate::{
     device::{self, Device},
     life::Life,
     network::Network,
-    oracle::{Oracle, values},
+    oracle::{self, Oracle, values},
     park::{self, Beginning},
     trace::{Trace, note},
     turns::{self, Turns},
@@ -14,11 +14,15 @@ use crate::{
 use anyhow::{Context, bail, ensure};
 use gateway::{MqttListeners, MqttOptions};
 use history::{Damage, FaultDisk, History, HistoryOptions, SeriesKey, Unsynced};
+use jiff::tz::TimeZone;
 use parking_lot::Mutex;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use records::Records;
-use shared::{scene::Scene, time::Timestamp};
+use shared::{
+    scene::Scene,
+    time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp},
+};
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -26,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 use twin::{Twin, TwinOptions};
 use work::Work;
 
+/// 2026-04-01 in Shanghai, before anything that devices say.
+const FIRST_MIDNIGHT_MS: i64 = 1_774_972_800_000;
 /// In the end all must be quiet within this.
 const CALM_WITHIN: Duration = Duration::from_secs(900);
 
@@ -248,6 +254,7 @@ impl Story {
             seal_interval: Duration::from_secs(2),
             queue_points: self.queue_points,
             memory_bytes: self.memory_bytes,
+            day_zone: Some(TimeZone::get(&self.scene.park.time_zone)?),
             ..HistoryOptions { folder: self.history_folder(), ..HistoryOptions::default() }
         };
         let history = History::open_with(options, Arc::new(self.disk.clone()), work).await?;
@@ -336,6 +343,13 @@ impl Story {
                 stored += readings.len() as u64;
                 let checked = self.oracle.lock().check_series(device, measurement, &readings);
                 checked.with_context(|| series.to_string())?;
+                for step_ms in [MINUTE_MS, HOUR_MS, DAY_MS] {
+                    // Where the park's days begin, minutes and hours do too.
+                    let (from, to) = (Timestamp(FIRST_MIDNIGHT_MS), Timestamp(START_MS + 2 * DAY_MS));
+                    let buckets = server.history.buckets(&series, from, to, step_ms).await?;
+                    let checked = oracle::check_buckets(step_ms, from, &readings, &buckets);
+                    checked.with_context(|| format!("{series} by {step_ms} ms"))?;
+                }
                 let shown = server.twin.reading(&series.device, key);
                 let newest = readings.last().copied();
                 ensure!(shown == newest, "{series} shows {shown:?}, its newest is {newest:?}");

@@ -6,14 +6,15 @@
 //! | | SQLite | PostgreSQL |
 //! | --- | --- | --- |
 //! | `history_series`, `history_state`, `history_meta` | `history.db` | tables |
-//! | `history_blocks`, `history_hours` | `history-YYYY-MM.db`, one a month (UTC) | tables, a partition a month |
-//! | `history_months` | in the month's file | a table |
+//! | `history_blocks`, `history_hours`, `history_days` | `history-YYYY-MM.db`, one a month (UTC) | tables, a partition a month |
+//! | `history_months`, `history_days_made` | in the month's file | tables |
 //! | a batch is atomic | a month at a time, names before, states after | as a whole |
 //!
 //! With SQLite a crash between two commits of a batch leaves blocks the states do not know. Opening reads those (their numbers are above the
 //! committed mark); the ones of the series' last month say how far it is sealed, so nothing is lost, and little is read from the log twice.
 
 mod postgres;
+mod schema;
 mod sql;
 mod sqlite;
 mod upgrade;
@@ -23,6 +24,7 @@ pub(crate) use sqlite::SqliteStore;
 
 use crate::{
     block::{Block, Summary},
+    days::MonthOfDays,
     error::HistoryError,
     head::SeriesState,
     hours::DayOfHours,
@@ -121,6 +123,15 @@ pub(crate) struct Replacement {
     pub hours: Vec<DayOfHours>,
 }
 
+impl Replacement {
+    /// The series whose hours are others than before.
+    pub(crate) fn changed(&self) -> Vec<SeriesId> {
+        let mut series: Vec<SeriesId> = self.hours.iter().map(|day| day.series).collect();
+        series.dedup();
+        series
+    }
+}
+
 /// What is left of a month's blocks and hours that a cutoff goes through.
 #[derive(Debug, Default)]
 pub(crate) struct Trimmed {
@@ -207,6 +218,28 @@ impl Store {
         in_turn!(self, store => store.hours(month, series, days))
     }
 
+    /// Days of one month that are there, of the given series, in any order.
+    pub(crate) async fn days(
+        &self,
+        month: Month,
+        series: &[SeriesId],
+    ) -> Result<Vec<MonthOfDays>, HistoryError> {
+        in_turn!(self, store => store.days(month, series))
+    }
+
+    pub(crate) async fn put_days(&self, month: Month, days: &[MonthOfDays]) -> Result<(), HistoryError> {
+        in_turn!(self, store => store.put_days(month, days))
+    }
+
+    /// Whose clock the days of a month are by, if those of all series are there.
+    pub(crate) async fn days_made_by(&self, month: Month) -> Result<Option<String>, HistoryError> {
+        in_turn!(self, store => store.days_made_by(month))
+    }
+
+    pub(crate) async fn note_days_made_by(&self, month: Month, zone: &str) -> Result<(), HistoryError> {
+        in_turn!(self, store => store.note_days_made_by(month, zone))
+    }
+
     /// Bodies of blocks of one month, in any order.
     pub(crate) async fn bodies(
         &self,
@@ -226,6 +259,11 @@ impl Store {
         in_turn!(self, store => store.page(month, after, limit))
     }
 
+    /// Blocks, readings and bytes that a month really holds.
+    pub(crate) async fn counted(&self, month: Month) -> Result<(i64, i64, i64), HistoryError> {
+        in_turn!(self, store => store.counted(month))
+    }
+
     /// Blocks of one month with readings on both sides of `cutoff`, and what is merged of the rest of its hour.
     pub(crate) async fn straddling(
         &self,
@@ -235,8 +273,8 @@ impl Store {
         in_turn!(self, store => store.straddling(month, cutoff))
     }
 
-    /// Deletes the month's blocks that end before `cutoff` and puts the given ones in place of those with their numbers. Returns
-    /// how many readings are gone.
+    /// Deletes the month's blocks that end before `cutoff` and puts the given ones in place of those with their numbers; its days are
+    /// forgotten. Returns how many readings are gone.
     pub(crate) async fn trim(
         &self,
         month: Month,
@@ -246,8 +284,8 @@ impl Store {
         in_turn!(self, store => store.trim(month, cutoff, trimmed))
     }
 
-    /// Deletes blocks of some series of the month that end before `cutoff`, the beginning of a day, with their hours. Returns how many
-    /// readings are gone.
+    /// Deletes blocks of some series of the month that end before `cutoff`, the beginning of a day, with their hours and days. Returns
+    /// how many readings are gone.
     pub(crate) async fn expire(
         &self,
         month: Month,

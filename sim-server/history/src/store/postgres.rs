@@ -6,11 +6,13 @@
 
 use super::{
     Batch, MonthTotals, Replacement, Row, Stored, Trimmed, Wanted,
-    sql::{self, Dialect, on_postgres},
+    schema::{self, Dialect},
+    sql::on_postgres,
     upgrade::{self, FORMAT, Format},
 };
 use crate::{
     block::Block,
+    days::MonthOfDays,
     error::{HistoryError, database_at},
     hours::{DayOfHours, day_of, month_of_day},
     loose::Loose,
@@ -76,16 +78,16 @@ impl PostgresStore {
             .connect_lazy_with(options);
         let mut tx = pool.begin().await.map_err(failed("connecting"))?;
         let migrate = |schema| sqlx::raw_sql(AssertSqlSafe(schema));
-        let catalog = sql::catalog_schema("DOUBLE PRECISION");
+        let catalog = schema::catalog("DOUBLE PRECISION");
         tx.execute(migrate(catalog)).await.map_err(failed("migrating"))?;
         let found = on_postgres::meta(&mut tx, "format").await.map_err(failed("opening"))?;
         match Format::of(found, &place)? {
             Format::Ours => {}
             Format::New => {
-                tx.execute(migrate(sql::blocks_schema(&PARTITIONED))).await.map_err(failed("migrating"))?;
+                tx.execute(migrate(schema::blocks(&PARTITIONED))).await.map_err(failed("migrating"))?;
             }
             Format::Older(from) => {
-                let whole = || sql::blocks_schema(&WHOLE);
+                let whole = || schema::blocks(&WHOLE);
                 if from <= 1 {
                     upgrade::postgres_from_1(&mut tx, whole()).await.map_err(failed("upgrading"))?;
                 }
@@ -202,6 +204,32 @@ impl PostgresStore {
         on_postgres::hours(&mut db, series, days).await.map_err(self.at("reading hours"))
     }
 
+    pub(super) async fn days(
+        &self,
+        month: Month,
+        series: &[SeriesId],
+    ) -> Result<Vec<MonthOfDays>, HistoryError> {
+        let mut db = self.connection().await?;
+        on_postgres::days(&mut db, month, series).await.map_err(self.at("reading days"))
+    }
+
+    pub(super) async fn put_days(&self, month: Month, days: &[MonthOfDays]) -> Result<(), HistoryError> {
+        let mut tx = self.begin().await?;
+        on_postgres::put_days(&mut tx, month, days).await.map_err(self.at("storing days"))?;
+        tx.commit().await.map_err(self.at("storing days"))
+    }
+
+    pub(super) async fn days_made_by(&self, month: Month) -> Result<Option<String>, HistoryError> {
+        let mut db = self.connection().await?;
+        on_postgres::days_made_by(&mut db, month).await.map_err(self.at("reading days"))
+    }
+
+    pub(super) async fn note_days_made_by(&self, month: Month, zone: &str) -> Result<(), HistoryError> {
+        let mut tx = self.begin().await?;
+        on_postgres::note_days_made_by(&mut tx, month, zone).await.map_err(self.at("storing days"))?;
+        tx.commit().await.map_err(self.at("storing days"))
+    }
+
     pub(super) async fn bodies(
         &self,
         month: Month,
@@ -221,6 +249,11 @@ impl PostgresStore {
         on_postgres::page(&mut db, month.start(), month.end(), after, limit)
             .await
             .map_err(self.at("reading blocks"))
+    }
+
+    pub(super) async fn counted(&self, month: Month) -> Result<(i64, i64, i64), HistoryError> {
+        let mut db = self.connection().await?;
+        on_postgres::counted(&mut db, month.start(), month.end()).await.map_err(self.at("counting blocks"))
     }
 
     pub(super) async fn straddling(
@@ -285,15 +318,18 @@ impl PostgresStore {
     pub(super) async fn drop_month(&self, month: Month) -> Result<(), HistoryError> {
         let failed = || self.at("deleting blocks");
         let mut tx = self.begin().await?;
+        // Whoever reads must have ended, and whoever comes meanwhile waits behind this: a long backup is not waited for.
+        let patience = "SET LOCAL lock_timeout = '10s'";
+        tx.execute(patience).await.map_err(failed())?;
         for table in &PARTITIONED_TABLES {
             let drop = format!("DROP TABLE IF EXISTS {}", table.partition(month));
             tx.execute(AssertSqlSafe(drop)).await.map_err(failed())?;
         }
-        sqlx::query("DELETE FROM history_months WHERE month = $1")
-            .bind(i64::from(month.0))
-            .execute(&mut *tx)
-            .await
-            .map_err(failed())?;
+        for forget in
+            ["DELETE FROM history_months WHERE month = $1", "DELETE FROM history_days_made WHERE month = $1"]
+        {
+            sqlx::query(forget).bind(i64::from(month.0)).execute(&mut *tx).await.map_err(failed())?;
+        }
         tx.commit().await.map_err(failed())?;
         self.partitions.write().remove(&month);
         self.months.write().remove(&month);
@@ -310,6 +346,7 @@ impl PostgresStore {
         let sizes = "SELECT CAST(SUM(pg_total_relation_size(relid)) AS BIGINT) FROM (
                          SELECT relid FROM pg_partition_tree('history_blocks')
                          UNION ALL SELECT relid FROM pg_partition_tree('history_hours')
+                         UNION ALL SELECT relid FROM pg_partition_tree('history_days')
                          UNION ALL SELECT CAST('history_series' AS regclass)
                          UNION ALL SELECT CAST('history_state' AS regclass)) AS tables";
         let bytes: Result<i64, _> = sqlx::query_scalar(sizes).fetch_one(&self.pool).await;
@@ -342,11 +379,13 @@ const WHOLE: Dialect = Dialect {
     block: "id",
     blocks_are: "",
     hours_are: "",
+    days_are: "",
 };
 const PARTITIONED: Dialect = Dialect {
     block: "id, t0",
     blocks_are: " PARTITION BY RANGE (t0)",
     hours_are: " PARTITION BY RANGE (day)",
+    days_are: " PARTITION BY RANGE (month)",
     ..WHOLE
 };
 
@@ -357,9 +396,10 @@ struct Partitioned {
     begins: fn(Month) -> i64,
 }
 
-const PARTITIONED_TABLES: [Partitioned; 2] = [
+const PARTITIONED_TABLES: [Partitioned; 3] = [
     Partitioned { name: "history_blocks", begins: |month| month.start().0 },
     Partitioned { name: "history_hours", begins: |month| day_of(month.start()) },
+    Partitioned { name: "history_days", begins: |month| i64::from(month.0) },
 ];
 
 impl Partitioned {
@@ -369,15 +409,24 @@ impl Partitioned {
     }
 }
 
-/// Makes the partitions of a month, unless they are there.
+/// Makes the partitions of a month, unless they are there. Attached, they wait for nobody who reads the others, such as a backup; made
+/// as partitions they would.
 async fn make_partitions(db: &mut PgConnection, month: Month) -> Result<(), sqlx::Error> {
     for table in &PARTITIONED_TABLES {
         let (from, to) = ((table.begins)(month), (table.begins)(Month(month.0 + 1)));
         let (name, partition) = (table.name, table.partition(month));
+        let is_there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+            .bind(&partition)
+            .fetch_one(&mut *db)
+            .await?;
+        if is_there {
+            continue;
+        }
         let make = format!(
-            "CREATE TABLE IF NOT EXISTS {partition} PARTITION OF {name} FOR VALUES FROM ({from}) TO ({to})"
+            "CREATE TABLE {partition} (LIKE {name} INCLUDING ALL);
+             ALTER TABLE {name} ATTACH PARTITION {partition} FOR VALUES FROM ({from}) TO ({to})"
         );
-        db.execute(AssertSqlSafe(make)).await?;
+        db.execute(sqlx::raw_sql(AssertSqlSafe(make))).await?;
     }
     Ok(())
 }
@@ -397,13 +446,12 @@ async fn partitions(db: &mut PgConnection) -> Result<BTreeSet<Month>, sqlx::Erro
 async fn partition(db: &mut PgConnection) -> Result<(), sqlx::Error> {
     let mut moved = Vec::new();
     for Partitioned { name, .. } in &PARTITIONED_TABLES {
-        let whole: bool = sqlx::query_scalar(
-            "SELECT relkind = 'r' FROM pg_class WHERE oid = CAST(CAST($1 AS TEXT) AS regclass)",
-        )
-        .bind(name)
-        .fetch_one(&mut *db)
-        .await?;
-        if whole {
+        let whole: Option<bool> =
+            sqlx::query_scalar("SELECT relkind = 'r' FROM pg_class WHERE oid = to_regclass($1)")
+                .bind(name)
+                .fetch_optional(&mut *db)
+                .await?;
+        if whole == Some(true) {
             db.execute(AssertSqlSafe(format!("ALTER TABLE {name} RENAME TO {name}_whole"))).await?;
             moved.push(name);
         }
@@ -412,10 +460,11 @@ async fn partition(db: &mut PgConnection) -> Result<(), sqlx::Error> {
         db.execute(sqlx::raw_sql("DROP INDEX history_blocks_by_time; DROP INDEX history_blocks_loose;"))
             .await?;
     }
-    db.execute(sqlx::raw_sql(AssertSqlSafe(sql::blocks_schema(&PARTITIONED)))).await?;
+    db.execute(sqlx::raw_sql(AssertSqlSafe(schema::blocks(&PARTITIONED)))).await?;
     // A month may have hours of a day and no block, where its blocks have gone.
     let mut months: BTreeSet<Month> =
         on_postgres::months(db).await?.into_iter().map(|(month, _)| month).collect();
+    months.extend(partitions(db).await?);
     if moved.contains(&&"history_hours") {
         let days =
             sqlx::query_scalar("SELECT DISTINCT day FROM history_hours_whole").fetch_all(&mut *db).await?;

@@ -5,6 +5,7 @@ use super::{Batch, Detail, MonthTotals, Replacement, Row, Trimmed, Wanted};
 use crate::{
     aggregate::Aggregate,
     block::{Block, MAX_POINTS, Summary},
+    days::MonthOfDays,
     head::SeriesState,
     hours::{DayOfHours, day_of, hour_of, start_of_hour},
     loose::Loose,
@@ -16,52 +17,6 @@ use shared::{
     time::Timestamp,
 };
 use std::collections::HashMap;
-
-/// Names, states and marks. `blob` and `real` are what the database calls bytes and doubles.
-pub(super) fn catalog_schema(real: &str) -> String {
-    format!(
-        "CREATE TABLE IF NOT EXISTS history_meta (name TEXT PRIMARY KEY, value BIGINT NOT NULL);
-         CREATE TABLE IF NOT EXISTS history_series (
-             id BIGINT PRIMARY KEY, device TEXT NOT NULL, measurement TEXT NOT NULL);
-         CREATE TABLE IF NOT EXISTS history_state (
-             series BIGINT PRIMARY KEY, sealed_through BIGINT NOT NULL, span_ms BIGINT NOT NULL,
-             newest_time BIGINT, newest_value {real}, newest_quality BIGINT);"
-    )
-}
-
-/// How a database says what tables are.
-pub(super) struct Dialect {
-    /// Its integer of 64 bits that may be a key of its own.
-    pub id: &'static str,
-    pub real: &'static str,
-    pub blob: &'static str,
-    /// A block's key: its number, with the column that says its place where a table has several.
-    pub block: &'static str,
-    /// How blocks and hours are divided or ordered.
-    pub blocks_are: &'static str,
-    pub hours_are: &'static str,
-}
-
-/// Blocks, their totals and the hours of what is merged.
-pub(super) fn blocks_schema(dialect: &Dialect) -> String {
-    let Dialect { id, real, blob, block, blocks_are, hours_are } = dialect;
-    format!(
-        "CREATE TABLE IF NOT EXISTS history_blocks (
-             id {id} NOT NULL, series BIGINT NOT NULL, t0 BIGINT NOT NULL, t1 BIGINT NOT NULL,
-             sequence BIGINT NOT NULL, count BIGINT NOT NULL, min_value {real} NOT NULL,
-             max_value {real} NOT NULL, sum_value {real} NOT NULL, first_value {real} NOT NULL,
-             last_value {real} NOT NULL, integral {real} NOT NULL, rise {real} NOT NULL,
-             merged BIGINT NOT NULL, minutes {blob}, body {blob} NOT NULL, PRIMARY KEY ({block})){blocks_are};
-         CREATE INDEX IF NOT EXISTS history_blocks_by_time ON history_blocks (series, t1);
-         CREATE INDEX IF NOT EXISTS history_blocks_loose ON history_blocks (series) WHERE merged = 0;
-         CREATE TABLE IF NOT EXISTS history_months (
-             month BIGINT PRIMARY KEY, blocks BIGINT NOT NULL, points BIGINT NOT NULL,
-             bytes BIGINT NOT NULL, oldest BIGINT NOT NULL, newest BIGINT NOT NULL);
-         CREATE TABLE IF NOT EXISTS history_hours (
-             day BIGINT NOT NULL, series BIGINT NOT NULL, body {blob} NOT NULL,
-             PRIMARY KEY (day, series)){hours_are};"
-    )
-}
 
 /// Rows in one INSERT, ids in one list.
 pub(super) const ROWS_AT_ONCE: usize = 64;
@@ -495,6 +450,100 @@ macro_rules! statements {
                 Ok(())
             }
 
+            pub(in crate::store) async fn days(
+                db: &mut Connection,
+                month: Month,
+                series: &[SeriesId],
+            ) -> Result<Vec<MonthOfDays>, sqlx::Error> {
+                let mut found = Vec::with_capacity(series.len());
+                for some in series.chunks(ROWS_AT_ONCE) {
+                    let mut select =
+                        QueryBuilder::<$database>::new("SELECT series, body FROM history_days WHERE month = ");
+                    select.push_bind(i64::from(month.0));
+                    in_series(&mut select, some);
+                    let usual = some.len() == 1 || some.len() == ROWS_AT_ONCE;
+                    let rows: Vec<(i64, Vec<u8>)> =
+                        select.build_query_as().persistent(usual).fetch_all(&mut *db).await?;
+                    for (series, body) in rows {
+                        found.push(MonthOfDays { series: series_id(series)?, body });
+                    }
+                }
+                Ok(found)
+            }
+
+            pub(in crate::store) async fn put_days(
+                db: &mut Connection,
+                month: Month,
+                days: &[MonthOfDays],
+            ) -> Result<(), sqlx::Error> {
+                for days in days.chunks(ROWS_AT_ONCE) {
+                    let mut insert =
+                        QueryBuilder::<$database>::new("INSERT INTO history_days (month, series, body) ");
+                    insert.push_values(days, |mut row, of_month| {
+                        row.push_bind(i64::from(month.0))
+                            .push_bind(i64::from(of_month.series.0))
+                            .push_bind(of_month.body.clone());
+                    });
+                    insert.push(" ON CONFLICT (month, series) DO UPDATE SET body = excluded.body");
+                    insert.build().persistent(days.len() == ROWS_AT_ONCE).execute(&mut *db).await?;
+                }
+                Ok(())
+            }
+
+            pub(in crate::store) async fn days_made_by(
+                db: &mut Connection,
+                month: Month,
+            ) -> Result<Option<String>, sqlx::Error> {
+                query_scalar("SELECT zone FROM history_days_made WHERE month = $1")
+                    .bind(i64::from(month.0))
+                    .fetch_optional(db)
+                    .await
+            }
+
+            pub(in crate::store) async fn note_days_made_by(
+                db: &mut Connection,
+                month: Month,
+                zone: &str,
+            ) -> Result<(), sqlx::Error> {
+                query(
+                    "INSERT INTO history_days_made (month, zone) VALUES ($1, $2)
+                     ON CONFLICT (month) DO UPDATE SET zone = excluded.zone",
+                )
+                .bind(i64::from(month.0))
+                .bind(zone)
+                .execute(db)
+                .await?;
+                Ok(())
+            }
+
+            /// Forgets the days of some series: their hours are others now.
+            async fn forget_days(
+                db: &mut Connection,
+                month: Month,
+                series: &[SeriesId],
+            ) -> Result<(), sqlx::Error> {
+                for some in series.chunks(ROWS_AT_ONCE) {
+                    let mut delete = QueryBuilder::<$database>::new("DELETE FROM history_days WHERE month = ");
+                    delete.push_bind(i64::from(month.0));
+                    in_series(&mut delete, some);
+                    delete.build().persistent(false).execute(&mut *db).await?;
+                }
+                query("DELETE FROM history_days_made WHERE month = $1")
+                    .bind(i64::from(month.0))
+                    .execute(db)
+                    .await?;
+                Ok(())
+            }
+
+            fn in_series(statement: &mut QueryBuilder<$database>, series: &[SeriesId]) {
+                statement.push(" AND series IN (");
+                let mut list = statement.separated(", ");
+                for id in series {
+                    list.push_bind(i64::from(id.0));
+                }
+                list.push_unseparated(")");
+            }
+
             /// Forgets the hours of days in `[from, to)`.
             pub(in crate::store) async fn drop_hours(
                 db: &mut Connection,
@@ -552,6 +601,23 @@ macro_rules! statements {
                 rows.into_iter().map(block).collect()
             }
 
+            /// Blocks, readings and bytes of blocks with first times in `[from, to)`.
+            pub(in crate::store) async fn counted(
+                db: &mut Connection,
+                from: Timestamp,
+                to: Timestamp,
+            ) -> Result<(i64, i64, i64), sqlx::Error> {
+                query_as(
+                    "SELECT COUNT(*), CAST(COALESCE(SUM(count), 0) AS BIGINT),
+                            CAST(COALESCE(SUM(LENGTH(body)), 0) AS BIGINT)
+                     FROM history_blocks WHERE t0 >= $1 AND t0 < $2",
+                )
+                .bind(from.0)
+                .bind(to.0)
+                .fetch_one(db)
+                .await
+            }
+
             pub(in crate::store) async fn loose(
                 db: &mut Connection,
             ) -> Result<Vec<(SeriesId, Loose)>, sqlx::Error> {
@@ -574,6 +640,7 @@ macro_rules! statements {
                 let blocks: Vec<&Block> = replacement.insert.iter().collect();
                 insert_blocks(db, month, &blocks).await?;
                 put_hours(db, &replacement.hours).await?;
+                forget_days(db, month, &replacement.changed()).await?;
                 query(
                     "UPDATE history_months SET blocks = blocks - $2, points = points - $3, bytes = bytes - $4
                      WHERE month = $1",
@@ -617,6 +684,11 @@ macro_rules! statements {
                 let before = points_in(db, month).await?;
                 drop_hours(db, day_of(month.start()), trimmed.last_day + 1).await?;
                 put_hours(db, &trimmed.hours).await?;
+                query("DELETE FROM history_days WHERE month = $1")
+                    .bind(i64::from(month.0))
+                    .execute(&mut *db)
+                    .await?;
+                forget_days(db, month, &[]).await?;
                 query("DELETE FROM history_blocks WHERE t0 >= $1 AND t0 < $2 AND t1 < $3")
                     .bind(month.start().0)
                     .bind(month.end().0)
@@ -671,6 +743,7 @@ macro_rules! statements {
                     drop.push(" AND day >= ").push_bind(days.0).push(" AND day <= ").push_bind(days.1);
                     drop.build().persistent(false).execute(&mut *db).await?;
                     put_hours(db, &left).await?;
+                    forget_days(db, month, some).await?;
                 }
                 let gone = before - points_in(db, month).await?;
                 if gone > 0 {

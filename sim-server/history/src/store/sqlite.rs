@@ -4,11 +4,13 @@
 
 use super::{
     Batch, MonthTotals, Replacement, Row, Stored, Trimmed, Wanted,
-    sql::{self, Dialect, on_sqlite},
+    schema::{self, Dialect},
+    sql::on_sqlite,
     upgrade::{self, FORMAT, Format},
 };
 use crate::{
     block::Block,
+    days::MonthOfDays,
     error::{HistoryError, database_at, io_at},
     hours::{DayOfHours, month_of_day},
     loose::Loose,
@@ -149,7 +151,7 @@ impl SqliteStore {
         create_folder(folder).map_err(io_at("creating", folder))?;
         let catalog = File::open(folder, CATALOG.to_owned());
         let mut db = catalog.connection().await?;
-        migrate(&mut db, sql::catalog_schema("REAL")).await.map_err(catalog.at("migrating"))?;
+        migrate(&mut db, schema::catalog("REAL")).await.map_err(catalog.at("migrating"))?;
         let found = on_sqlite::meta(&mut db, "format").await.map_err(catalog.at("opening"))?;
         let format = Format::of(found, catalog.path.display())?;
         let store = SqliteStore { work, folder: folder.to_owned(), catalog, months: RwLock::default() };
@@ -304,6 +306,40 @@ impl SqliteStore {
         on_sqlite::hours(&mut db, series, days).await.map_err(file.file.at("reading hours"))
     }
 
+    pub(super) async fn days(
+        &self,
+        month: Month,
+        series: &[SeriesId],
+    ) -> Result<Vec<MonthOfDays>, HistoryError> {
+        let Some(file) = self.month(month) else { return Ok(Vec::new()) };
+        let Some(mut db) = self.reader(month, &file).await? else { return Ok(Vec::new()) };
+        on_sqlite::days(&mut db, month, series).await.map_err(file.file.at("reading days"))
+    }
+
+    pub(super) async fn put_days(&self, month: Month, days: &[MonthOfDays]) -> Result<(), HistoryError> {
+        let Some(file) = self.month(month) else { return Ok(()) };
+        let failed = || file.file.at("storing days");
+        let mut tx = file.file.begin().await?;
+        on_sqlite::put_days(&mut tx, month, days).await.map_err(failed())?;
+        tx.commit().await.map_err(failed())?;
+        file.version.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(super) async fn days_made_by(&self, month: Month) -> Result<Option<String>, HistoryError> {
+        let Some(file) = self.month(month) else { return Ok(None) };
+        let mut db = file.file.connection().await?;
+        on_sqlite::days_made_by(&mut db, month).await.map_err(file.file.at("reading days"))
+    }
+
+    pub(super) async fn note_days_made_by(&self, month: Month, zone: &str) -> Result<(), HistoryError> {
+        let Some(file) = self.month(month) else { return Ok(()) };
+        let mut db = file.file.connection().await?;
+        on_sqlite::note_days_made_by(&mut db, month, zone).await.map_err(file.file.at("storing days"))?;
+        file.version.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
     pub(super) async fn bodies(
         &self,
         month: Month,
@@ -325,6 +361,12 @@ impl SqliteStore {
         on_sqlite::page(&mut db, month.start(), month.end(), after, limit)
             .await
             .map_err(file.file.at("reading blocks"))
+    }
+
+    pub(super) async fn counted(&self, month: Month) -> Result<(i64, i64, i64), HistoryError> {
+        let Some(file) = self.month(month) else { return Ok((0, 0, 0)) };
+        let mut db = file.file.connection().await?;
+        on_sqlite::counted(&mut db, month.start(), month.end()).await.map_err(file.file.at("counting blocks"))
     }
 
     /// None when the month was dropped meanwhile.
@@ -383,7 +425,10 @@ impl SqliteStore {
         file.version.fetch_add(1, Ordering::Relaxed);
         // A month that goes on writes over what is free.
         if gone > 0 && self.months.read().keys().next_back() != Some(&month) {
-            file.file.shrink().await?;
+            // What was deleted is deleted; on a full disk there may be no room to say so in fewer bytes.
+            if let Err(error) = file.file.shrink().await {
+                tracing::warn!(%error, "the file of a month stays as large as it is");
+            }
         }
         Ok(gone)
     }
@@ -495,13 +540,14 @@ impl SqliteStore {
 }
 
 fn blocks_schema() -> String {
-    sql::blocks_schema(&Dialect {
+    schema::blocks(&Dialect {
         id: "INTEGER",
         real: "REAL",
         blob: "BLOB",
         block: "id",
         blocks_are: "",
         hours_are: " WITHOUT ROWID",
+        days_are: " WITHOUT ROWID",
     })
 }
 

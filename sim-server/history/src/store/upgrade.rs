@@ -6,6 +6,7 @@
 //! | 2 | blocks with integral and rise, which may be merged and have their minutes; no bit set |
 //! | 3 | the hours of what is merged |
 //! | 4 | PostgreSQL's tables in partitions of a month; SQLite's as they were |
+//! | 5 | the days of settled months |
 //!
 //! PostgreSQL goes from one format to the next in a transaction. SQLite does so a month's file at a time and marks the catalog
 //! last, so after a crash opening goes on with the files that are left.
@@ -24,7 +25,7 @@ use shared::time::{HOUR_MS, Timestamp};
 use std::collections::BTreeMap;
 
 /// The format this program writes.
-pub(super) const FORMAT: i64 = 4;
+pub(super) const FORMAT: i64 = 5;
 
 /// What has to happen before the store found at `place` can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -37,6 +37,11 @@ fn shapes() -> Vec<Vec<Reading>> {
     ]
 }
 
+/// Readings with values that are no numbers compare too.
+fn bits(readings: &[Reading]) -> impl Iterator<Item = (i64, u64, Quality)> {
+    readings.iter().map(|r| (r.timestamp.0, r.value.to_bits(), r.quality))
+}
+
 /// The kind of an outcome: how much was read, or why not, numbers aside.
 fn kind<T>(outcome: &Result<Vec<T>, String>) -> (usize, String) {
     match outcome {
@@ -62,18 +67,37 @@ fn fuzzed_blocks_are_refused_or_read_whole() {
         if let Ok(readings) = &read {
             assert_eq!(readings.len() as u64, summary.all.count);
         }
+        // What is opened no further than a question needs is no other than what is opened whole.
+        let (from, to) = (Timestamp(1_780_000_000_000 + 3_000), Timestamp(1_780_000_000_000 + 40_000));
+        let within = block::decode_within(&summary, &with_checksum(content), from..to);
+        if let Ok(readings) = &read
+            && readings.is_sorted_by_key(|r| r.timestamp)
+        {
+            let within = within.as_ref().expect("what opens whole opens in part");
+            let wanted: Vec<Reading> =
+                readings.iter().filter(|r| (from..to).contains(&r.timestamp)).copied().collect();
+            assert!(bits(&wanted).eq(bits(within)));
+        }
         assert!(content.len() < 5 || block::decode(&summary, content).is_err(), "no checksum, no readings");
         kind(&read)
     });
 }
 
+/// Minutes in blocks' rows, hours of days and days of months: the unit first, then a pack.
 #[test]
 fn fuzzed_packs_are_refused_or_read_whole() {
-    let seeds = shapes().into_iter().map(|readings| {
-        let body = pack::pack(60_000, &Bucket::each(&readings, 60_000)).unwrap();
-        body[..body.len() - 4].to_vec()
+    const UNITS_MS: [i64; 2] = [60_000, 3_600_000];
+    let seeds = shapes().into_iter().flat_map(|readings| {
+        UNITS_MS.iter().enumerate().map(move |(at, unit)| {
+            let body = pack::pack(*unit, &Bucket::each(&readings, *unit)).unwrap();
+            [&[at as u8][..], &body[..body.len() - 4]].concat()
+        })
     });
-    park_fuzz::target("packs", seeds, |content| kind(&pack::unpack(60_000, &with_checksum(content))));
+    park_fuzz::target("packs", seeds.collect::<Vec<_>>(), |bytes| {
+        let Some((unit, content)) = bytes.split_first() else { return (0, String::new()) };
+        let unit_ms = UNITS_MS[usize::from(*unit) % UNITS_MS.len()];
+        kind(&pack::unpack(unit_ms, &with_checksum(content)))
+    });
 }
 
 #[test]

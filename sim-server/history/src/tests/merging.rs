@@ -1,10 +1,10 @@
 //! What merging does to a store, and that nobody who reads meanwhile notices.
 
 use super::place::{Place, all, key, on_both, points, reading};
-use crate::{History, HistoryOptions};
+use crate::{History, HistoryOptions, SeriesKey};
 use shared::{
     telemetry::Reading,
-    time::{HOUR_MS, MINUTE_MS, Timestamp},
+    time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp},
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,6 +21,8 @@ on_both!(
     retention_cuts_what_is_merged,
     what_is_damaged_is_named,
     a_damaged_block_keeps_no_other_from_being_merged,
+    a_damaged_block_of_a_settled_month_is_not_passed_over,
+    damaged_hours_are_made_again,
 );
 
 fn seconds(range: std::ops::Range<i64>) -> Vec<Reading> {
@@ -192,6 +194,44 @@ async fn what_is_damaged_is_named(place: &Place) {
     history.close().await.unwrap();
 }
 
+async fn damaged_hours_are_made_again(place: &Place) {
+    let (a, b, history) = (key("meter", "power"), key("meter", "energy"), open(place).await);
+    let by_hours = async |key: &SeriesKey| {
+        let buckets =
+            history.buckets(key, Timestamp(T - 3_000_000), Timestamp(T + 15_000_000), HOUR_MS).await?;
+        Ok::<Vec<u64>, crate::HistoryError>(buckets.iter().map(|b| b.all.count).collect())
+    };
+    for key in [&a, &b] {
+        history.append(points(key, seconds(0..7_200))).await.unwrap();
+    }
+    history.compact().await.unwrap();
+    let damage = "UPDATE history_hours SET body = substr(body, 2) WHERE series = 0";
+    // Met by who asks.
+    place.execute(damage, T).await;
+    let error = by_hours(&a).await.unwrap_err();
+    assert!(matches!(error, crate::HistoryError::DamagedHours { series: 0, .. }), "{error}");
+    history.compact().await.unwrap();
+    assert_eq!(by_hours(&a).await.unwrap(), [600, 3_600, 3_000]);
+    // Met by who merges.
+    place.execute(damage, T).await;
+    for key in [&a, &b] {
+        history.append(points(key, seconds(7_200..14_400))).await.unwrap();
+    }
+    history.compact().await.unwrap();
+    history.compact().await.unwrap();
+    for key in [&a, &b] {
+        assert_eq!(by_hours(key).await.unwrap(), [600, 3_600, 3_600, 3_600, 3_000]);
+    }
+    assert_eq!(history.verify().await.unwrap().faults, []);
+    // Met by who deletes.
+    place.execute(damage, T).await;
+    history.delete_before(Timestamp(T + 1_800_000)).await.unwrap();
+    assert_eq!(by_hours(&a).await.unwrap(), [2_400, 3_600, 3_600, 3_000]);
+    history.compact().await.unwrap();
+    assert_eq!(history.verify().await.unwrap().faults, []);
+    history.close().await.unwrap();
+}
+
 async fn a_damaged_block_keeps_no_other_from_being_merged(place: &Place) {
     let (a, b, history) = (key("meter", "power"), key("meter", "energy"), open(place).await);
     for from in (0..7_200).step_by(100) {
@@ -201,7 +241,10 @@ async fn a_damaged_block_keeps_no_other_from_being_merged(place: &Place) {
     history.checkpoint().await.unwrap();
     let damage = "UPDATE history_blocks SET body = substr(body, 1, length(body) - 1) WHERE id =
                   (SELECT MIN(id) FROM history_blocks WHERE series = 0 AND merged = 0)";
+    // While nobody merges it just then.
+    history.close().await.unwrap();
     place.execute(damage, T).await;
+    let history = open(place).await;
     for _ in 0..2 {
         history.compact().await.unwrap();
     }
@@ -210,5 +253,24 @@ async fn a_damaged_block_keeps_no_other_from_being_merged(place: &Place) {
     assert_eq!(hours.iter().map(|h| h.all.count).sum::<u64>(), 7_200);
     let error = history.readings(&a, Timestamp(0), Timestamp(T + 7_200_000), usize::MAX).await.unwrap_err();
     assert!(matches!(error, crate::HistoryError::DamagedBlock { series: 0, .. }), "{error}");
+    history.close().await.unwrap();
+}
+
+async fn a_damaged_block_of_a_settled_month_is_not_passed_over(place: &Place) {
+    let (a, b, history) = (key("meter", "power"), key("meter", "energy"), open(place).await);
+    history.append(points(&a, seconds(0..100))).await.unwrap();
+    history.checkpoint().await.unwrap();
+    place.execute("UPDATE history_blocks SET body = substr(body, 2)", T).await;
+    // Much later, so that the month is settled.
+    let later = |s: i64| reading(T + 70 * DAY_MS + s * 1_000, 1.0);
+    history.append(points(&b, (0..100).map(later))).await.unwrap();
+    for _ in 0..2 {
+        history.compact().await.unwrap();
+        let error = history.readings(&a, Timestamp(0), Timestamp(T + DAY_MS), usize::MAX).await.unwrap_err();
+        assert!(matches!(error, crate::HistoryError::DamagedBlock { series: 0, .. }), "{error}");
+        let hours =
+            history.buckets(&a, Timestamp(T - 3_000_000), Timestamp(T + 600_000), HOUR_MS).await.unwrap();
+        assert_eq!(hours.iter().map(|h| h.all.count).sum::<u64>(), 100, "known without its readings");
+    }
     history.close().await.unwrap();
 }

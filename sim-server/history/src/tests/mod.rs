@@ -1,6 +1,7 @@
 //! The store as a whole, on SQLite and on PostgreSQL.
 
 mod behaviour;
+mod days;
 mod disks;
 mod dying;
 mod fuzzing;

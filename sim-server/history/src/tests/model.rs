@@ -28,7 +28,10 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let second = prop_oneof![4 => 0..40i64, 1 => -3_000..3_000i64, 1 => -20_000..20_000i64];
+    // The last are late enough for the month before to be settled.
+    let second = prop_oneof![
+        8 => 0..40i64, 2 => -3_000..3_000i64, 2 => -20_000..20_000i64, 1 => 200_000..400_000i64
+    ];
     let points = prop::collection::vec((0..3usize, second, -50..50i32, 0..3u8), 1..40);
     prop_oneof![
         12 => points.prop_map(Step::Append),
@@ -113,6 +116,17 @@ async fn compare(history: &History, model: &Model) -> Result<(), TestCaseError> 
             let expected: Vec<Bucket> =
                 edges.windows(2).flat_map(|w| model.buckets(series, w[0], w[1], w[1].since(w[0]))).collect();
             prop_assert_eq!(read, expected, "{} in hours until {}", series, end);
+        }
+    }
+    // Days on the store's clock and on another, and a month: the first ends within the range.
+    let midnight = |day: i64, clock_hours: i64| second(10 + 86_400 * day - 3_600 * clock_hours);
+    let days = |clock_hours: i64| (-32..5).map(|day| midnight(day, clock_hours)).collect::<Vec<_>>();
+    for edges in [days(8), days(0), days(1), [-32, 0, 28].map(|day| midnight(day, 8)).to_vec()] {
+        let read = history.buckets_many(&all, &Steps::between(edges.clone()).unwrap()).await.unwrap();
+        for (series, read) in all.iter().zip(read) {
+            let expected: Vec<Bucket> =
+                edges.windows(2).flat_map(|w| model.buckets(series, w[0], w[1], w[1].since(w[0]))).collect();
+            prop_assert_eq!(read, expected, "{} in days from {}", series, edges[0]);
         }
     }
     for (some, from, to) in [(0..4, -20_000, 20_000), (0..1, 5, 3_000), (1..3, 3_600, 80_000), (2..4, 7, 7)] {

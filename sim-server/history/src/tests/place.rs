@@ -1,6 +1,7 @@
 //! Where a test's store lies.
 
 use crate::{History, HistoryOptions, Point, SeriesKey, month::Month};
+use jiff::tz::TimeZone;
 use shared::{
     telemetry::{Quality, Reading},
     time::Timestamp,
@@ -71,6 +72,7 @@ impl Place {
             segment_bytes: 2_000,
             wal_budget_bytes: 16_000,
             seal_interval: Duration::from_millis(20),
+            day_zone: Some(TimeZone::get("Asia/Shanghai").expect("the zone is known")),
             read_hours: 3,
             ..HistoryOptions::default()
         }
@@ -90,6 +92,23 @@ impl Place {
         self.execute_in("history.db", statements).await;
     }
 
+    /// Rows of a table: of a month where each has its own, of all else.
+    pub(super) async fn count(&self, table: &str, in_month: i64) -> i64 {
+        let count = AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
+        match self.url() {
+            Some(url) => {
+                let mut db = PgConnection::connect(&url).await.unwrap();
+                sqlx::query_scalar(count).fetch_one(&mut db).await.unwrap()
+            }
+            None => {
+                let file = format!("history-{}.db", Month::of(Timestamp(in_month)));
+                let options = SqliteConnectOptions::new().filename(self.options().folder.join(file));
+                let mut db = SqliteConnection::connect_with(&options).await.unwrap();
+                sqlx::query_scalar(count).fetch_one(&mut db).await.unwrap()
+            }
+        }
+    }
+
     async fn execute_in(&self, file: &str, statements: &str) {
         let statements = sqlx::raw_sql(AssertSqlSafe(statements.to_owned()));
         match self.url() {
@@ -103,6 +122,34 @@ impl Place {
                 db.execute(statements).await.unwrap();
             }
         }
+    }
+
+    /// The months that have a file or partitions of their own.
+    pub(super) async fn months(&self) -> Vec<String> {
+        let mut months: Vec<String> = match self.url() {
+            Some(url) => {
+                let mut db = PgConnection::connect(&url).await.unwrap();
+                let names = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()";
+                let tables: Vec<String> = sqlx::query_scalar(names).fetch_all(&mut db).await.unwrap();
+                let of = |parent: &str| {
+                    let mut months: Vec<String> =
+                        tables.iter().filter_map(|t| Some(t.strip_prefix(parent)?.to_owned())).collect();
+                    months.sort();
+                    months
+                };
+                assert_eq!(of("history_blocks "), of("history_hours "));
+                of("history_blocks ")
+            }
+            None => {
+                let files = std::fs::read_dir(self.options().folder).unwrap();
+                let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+                names
+                    .filter_map(|name| Some(name.strip_prefix("history-")?.strip_suffix(".db")?.to_owned()))
+                    .collect()
+            }
+        };
+        months.sort();
+        months
     }
 
     pub(super) async fn remove(self) {

@@ -8,6 +8,7 @@ on_both!(
     what_format_1_held_is_still_there,
     hours_are_made_of_what_format_2_held,
     what_format_3_held_lies_in_months,
+    days_are_made_of_what_format_4_held,
     a_damaged_block_of_format_1_stays_and_is_named,
     a_format_to_come_is_refused_and_left_alone,
 );
@@ -20,6 +21,8 @@ const DAY: i64 = 86_400_000;
 const BACK_TO_FORMAT_1: &str = "
     DROP INDEX history_blocks_loose;
     DROP TABLE history_hours;
+    DROP TABLE history_days;
+    DROP TABLE history_days_made;
     ALTER TABLE history_blocks DROP COLUMN integral;
     ALTER TABLE history_blocks DROP COLUMN rise;
     ALTER TABLE history_blocks DROP COLUMN merged;
@@ -76,7 +79,7 @@ async fn hours_are_made_of_what_format_2_held(place: &Place) {
     assert_eq!(hours.iter().map(|h| h.all.count).sum::<u64>(), 30_000);
     history.close().await.unwrap();
 
-    place.execute("DROP TABLE history_hours", T).await;
+    place.execute("DROP TABLE history_hours; DROP TABLE history_days; DROP TABLE history_days_made", T).await;
     set_format(place, 2).await;
     let history = place.open().await;
     assert_eq!(history.verify().await.unwrap().faults, []);
@@ -98,6 +101,7 @@ const BACK_TO_FORMAT_3: &str = "
     CREATE INDEX history_blocks_by_time ON history_blocks (series, t1);
     CREATE INDEX history_blocks_loose ON history_blocks (series) WHERE merged = 0;
     ALTER TABLE history_hours ADD PRIMARY KEY (day, series);";
+const BACK_TO_FORMAT_4: &str = "DROP TABLE history_days; DROP TABLE history_days_made;";
 
 async fn what_format_3_held_lies_in_months(place: &Place) {
     let key = key("meter", "energy");
@@ -107,7 +111,7 @@ async fn what_format_3_held_lies_in_months(place: &Place) {
     history.compact().await.unwrap();
     history.close().await.unwrap();
     if place.url().is_some() {
-        place.execute_in_catalog(BACK_TO_FORMAT_3).await;
+        place.execute_in_catalog(&format!("{BACK_TO_FORMAT_3} {BACK_TO_FORMAT_4}")).await;
     }
     set_format(place, 3).await;
 
@@ -126,6 +130,31 @@ async fn what_format_3_held_lies_in_months(place: &Place) {
         history.compact().await.unwrap();
         history.close().await.unwrap();
     }
+}
+
+async fn days_are_made_of_what_format_4_held(place: &Place) {
+    let key = key("meter", "energy");
+    let hours: Vec<_> = (0..2_000).map(|i| reading(T + i * DAY / 24, (i % 300) as f64)).collect();
+    let history = place.open().await;
+    for some in hours.chunks(500) {
+        history.append(points(&key, some.iter().copied())).await.unwrap();
+    }
+    history.compact().await.unwrap();
+    let days = history.buckets(&key, Timestamp(T), Timestamp(T + 80 * DAY), DAY).await.unwrap();
+    history.close().await.unwrap();
+    for in_month in [T, T + 10 * DAY, T + 40 * DAY, T + 70 * DAY] {
+        if place.url().is_none() || in_month == T {
+            place.execute(BACK_TO_FORMAT_4, in_month).await;
+        }
+    }
+    set_format(place, 4).await;
+
+    let history = place.open().await;
+    history.compact().await.unwrap();
+    assert_eq!(history.buckets(&key, Timestamp(T), Timestamp(T + 80 * DAY), DAY).await.unwrap(), days);
+    assert_eq!(history.verify().await.unwrap().faults, []);
+    assert_eq!(place.count("history_days", T + 10 * DAY).await, if place.url().is_some() { 3 } else { 1 });
+    history.close().await.unwrap();
 }
 
 async fn a_damaged_block_of_format_1_stays_and_is_named(place: &Place) {
@@ -154,6 +183,6 @@ async fn a_format_to_come_is_refused_and_left_alone(place: &Place) {
     set_format(place, 99).await;
     let error = History::open(place.options()).await.err().expect("it is refused");
     assert!(matches!(error, HistoryError::UnknownFormat { found: 99, .. }), "{error}");
-    set_format(place, 4).await;
+    set_format(place, 5).await;
     place.open().await.close().await.unwrap();
 }
