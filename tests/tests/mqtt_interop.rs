@@ -6,7 +6,10 @@ use anyhow::Context;
 use park_tests::{Authority, Paho, Server, eventually, now_ms, paho, tool};
 use serde_json::{Value, json};
 use std::process::Stdio;
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::Command,
+};
 
 const MODEL: &str = "battery-container";
 const VERSIONS: [&str; 2] = ["3", "5"];
@@ -244,6 +247,89 @@ async fn a_will_is_the_last_word_of_a_device_that_dies() -> anyhow::Result<()> {
         paho.die().await?;
         eventually("the will arrives", async || Ok(has_event(&device).await?.then_some(()))).await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_device_that_does_not_come_back_after_the_server_was_killed_leaves_its_will() -> anyhow::Result<()>
+{
+    let Some((_folder, server, python)) = with_paho(&[]).await? else { return Ok(()) };
+    let mut lines = Vec::new();
+    for device in ["stays-away", "comes-back"] {
+        let secret = server.register(device, MODEL).await?;
+        let payload = json!({
+            "deviceId": device, "timestamp": now_ms(), "id": "gone", "type": "offline", "severity": "warning", "description": "lost",
+        });
+        // With the end of its session at the latest.
+        let order = json!({
+            "clean": false, "properties": {"SessionExpiryInterval": 4},
+            "will": {"topic": format!("device/{device}/event"), "payload": payload.to_string()},
+        });
+        let mut paho = Paho::start(&python, server.mqtt, "5")?;
+        paho.connect(as_device(device, &secret, order.clone())).await?;
+        lines.push((paho, device, secret, order));
+    }
+    let server = server.kill_and_restart().await?;
+    let Some((mut paho, device, secret, order)) = lines.pop() else { return Ok(()) };
+    paho.event("disconnected").await?;
+    let connack = paho.connect(as_device(device, &secret, order)).await?;
+    assert_eq!(connack["present"], true, "{connack}");
+    let has_event = async |device: &str| -> anyhow::Result<bool> {
+        let found = server.get(&format!("/api/v1/devices/{device}/events")).await?;
+        Ok(found.to_string().contains("gone"))
+    };
+    eventually("the will arrives", async || Ok(has_event("stays-away").await?.then_some(()))).await?;
+    assert!(!has_event("comes-back").await?, "it is there");
+    Ok(())
+}
+
+/// Byte by byte: no client can be stopped between PUBREC and PUBREL.
+#[tokio::test]
+async fn a_packet_id_released_before_the_server_was_killed_hides_no_new_reading() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut server = Server::start(folder.path(), &[]).await?;
+    let device = "exactly-once";
+    let secret = server.register(device, MODEL).await?;
+    let at = now_ms() - 60_000;
+    let text = |text: &str| [&(text.len() as u16).to_be_bytes()[..], text.as_bytes()].concat();
+    let packet = |header: u8, body: &[u8]| match body.len() {
+        short @ 0..128 => [&[header, short as u8][..], body].concat(),
+        long => [&[header, (long % 128) as u8 | 0x80, (long / 128) as u8][..], body].concat(),
+    };
+    // 3.1.1, with a session that lasts, a name and a password.
+    let protocol = [&text("MQTT")[..], &[4, 0xC0, 0, 60]].concat();
+    let connect = packet(0x10, &[protocol, text("client"), text(device), text(&secret)].concat());
+    let reading = |header: u8, at: i64, power: f64| {
+        let payload = sample(device, at, power).to_string();
+        packet(header, &[&text(&format!("device/{device}/data"))[..], &[0, 7], payload.as_bytes()].concat())
+    };
+    let subscribe = packet(0x82, &[&[0, 9][..], &text(&format!("device/{device}/control")), &[1]].concat());
+    let (release, released) = ([0x62, 2, 0, 7], [0x70, 2, 0, 7]);
+    let received = [0x50, 2, 0, 7];
+    let converse = async |port: u16, exchanges: &[(&[u8], &[u8])]| -> anyhow::Result<()> {
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+        for (said, expected) in exchanges {
+            stream.write_all(said).await?;
+            let mut answer = vec![0; expected.len()];
+            tokio::time::timeout(park_tests::LIMIT, stream.read_exact(&mut answer)).await??;
+            assert_eq!(answer, *expected, "to {said:x?}");
+        }
+        Ok(())
+    };
+    // A subscription has the session written while the packet id is taken.
+    let first: [(&[u8], &[u8]); 4] = [
+        (&connect, &[0x20, 2, 0, 0]),
+        (&reading(0x34, at, 1.0), &received),
+        (&subscribe, &[0x90, 3, 0, 9, 1]),
+        (&release, &released),
+    ];
+    converse(server.mqtt, &first).await?;
+    server = server.kill_and_restart().await?;
+    // Sent in vain while the server was away, so this is not the first time.
+    let second: [(&[u8], &[u8]); 3] =
+        [(&connect, &[0x20, 2, 1, 0]), (&reading(0x3C, at + 1, 2.0), &received), (&release, &released)];
+    converse(server.mqtt, &second).await?;
+    assert_eq!(server.history(device, "power").await?, [(at, 1.0), (at + 1, 2.0)]);
     Ok(())
 }
 

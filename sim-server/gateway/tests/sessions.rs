@@ -7,7 +7,7 @@ mod support;
 use gateway::MqttOptions;
 use rumqttc::v5::{
     AsyncClient, Event,
-    mqttbytes::{QoS, v5::ConnAck, v5::ConnectProperties, v5::Packet},
+    mqttbytes::{QoS, v5::ConnAck, v5::ConnectProperties, v5::LastWill, v5::Packet},
 };
 use serde_json::{Value, json};
 use shared::command::CommandStatus;
@@ -93,6 +93,28 @@ async fn a_session_survives_the_endpoint() {
     drop(client);
     let kept = park.records.mqtt_sessions().await.unwrap();
     assert_eq!((kept.len(), kept[0].client_id.as_str()), (1, "kept"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_will_outlives_a_server_that_dies() {
+    let park = Park::open().await;
+    let (address, _served) = park.serve(MqttOptions::default()).await;
+    let mut options = rumqttc::v5::MqttOptions::new("kept", address.ip().to_string(), address.port());
+    options.set_credentials("bess-0", park.secret("bess-0"));
+    let properties = ConnectProperties { session_expiry_interval: Some(2), ..ConnectProperties::new() };
+    options.set_connect_properties(properties);
+    let event = json!({
+        "deviceId": "bess-0", "timestamp": support::now().0, "id": "gone", "type": "overheat",
+        "severity": "warning", "description": "lost",
+    });
+    let will = LastWill::new("device/bess-0/event", event.to_string(), QoS::AtLeastOnce, false, None);
+    options.set_last_will(will);
+    let (_client, mut protocol) = AsyncClient::new(options, 8);
+    assert!(matches!(protocol.poll().await.unwrap(), Event::Incoming(Packet::ConnAck(_))));
+    // Another endpoint finds what the first would have left had it died now.
+    let _served = park.serve(MqttOptions::default()).await;
+    let device = "bess-0".parse().unwrap();
+    eventually("the will arrives", async || !park.records.events(&device, 1).await.unwrap().is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

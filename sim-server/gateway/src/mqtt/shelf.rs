@@ -91,7 +91,7 @@ impl Book {
         }
         self.next_holder += 1;
         let holder = self.next_holder;
-        let kept = Kept { expiry_s: opening.expiry_s, left_at: None, ..before.clone().unwrap_or_default() };
+        let kept = opening.kept(before.as_ref());
         places.push(Place { client_id: opening.client_id.clone(), holder: Some(holder), kept });
         Some((Taken { key, kept: before.map(Box::new), holder }, ended))
     }
@@ -194,7 +194,7 @@ impl Shelf {
                 );
                 continue;
             };
-            let kept = Kept { left_at: Some(kept.left_at.unwrap_or(now)), ..kept };
+            let kept = kept.left_behind(now);
             if !kept.is_lasting() {
                 continue;
             }
@@ -238,9 +238,7 @@ impl Shelf {
         }
         ended.forgotten.iter().for_each(|key| self.write(key, None));
         if opening.expiry_s > 0 {
-            let kept =
-                Kept { expiry_s: opening.expiry_s, ..taken.kept.as_deref().cloned().unwrap_or_default() };
-            self.write(&taken.key, Some(&Kept { left_at: None, ..kept }));
+            self.write(&taken.key, Some(&opening.kept(taken.kept.as_deref())));
         } else if taken.kept.is_some() {
             // It lasts no longer than this connection.
             self.write(&taken.key, None);
@@ -345,7 +343,8 @@ mod tests {
     }
 
     fn opening(client_id: &str, clean_start: bool, expiry_s: u32) -> Opening {
-        Opening { device: "pv-01".parse().unwrap(), client_id: client_id.to_owned(), clean_start, expiry_s }
+        let (device, client_id) = ("pv-01".parse().unwrap(), client_id.to_owned());
+        Opening { device, client_id, clean_start, expiry_s, will: None }
     }
 
     fn with_will(delay_s: u32, expiry_s: u32) -> Kept {
@@ -390,6 +389,27 @@ mod tests {
             let (_, on_return) = book.take(&opening("a", clean_start, expiry), at(back_at)).unwrap();
             let all = ended.wills.len() + on_return.wills.len();
             assert_eq!(all, wills, "{delay} {expiry} {clean_start} {back_at}");
+        }
+    }
+
+    #[test]
+    fn a_will_is_kept_from_connect_on_and_after_a_crash_waits_for_its_device_to_come_back() {
+        let will = with_will(30, 600).will;
+        let mut book = Book::default();
+        let (taken, _) = book.take(&Opening { will, ..opening("a", false, 600) }, at(0)).unwrap();
+        let held = book.place(&taken.key).unwrap().kept.clone();
+        assert_eq!(held.left_at, None);
+        assert!(book.look(at(900)).0.wills.is_empty(), "its device is there");
+        for (kept, due) in [
+            // The server died at 900 seconds at the latest.
+            (held.clone(), Some(900 + 120)),
+            (Kept { expiry_s: 60, ..held.clone() }, Some(900 + 60)),
+            // The device had gone before.
+            (Kept { left_at: Some(at(890)), ..held.clone() }, Some(890 + 30)),
+            (Kept { will: None, ..held }, None),
+        ] {
+            let kept: Kept = serde_json::from_str(&serde_json::to_string(&kept).unwrap()).unwrap();
+            assert_eq!(kept.left_behind(at(900)).will_due_at(), due.map(at));
         }
     }
 

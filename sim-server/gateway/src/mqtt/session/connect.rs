@@ -1,9 +1,9 @@
 //! CONNECT and its answer: who it is, then whether its will may be, then what is kept of its session, and only then CONNACK.
 
 use super::{
-    CloseReason, Message, Output, Phase, Session,
-    kept::{Kept, LateWill},
-    payload_of, publish,
+    CloseReason, Output, Phase, Session,
+    kept::{Kept, Will},
+    publish,
 };
 use crate::{
     mqtt::reply::{self, ConnectRefusal, Welcome},
@@ -28,13 +28,6 @@ pub(super) struct Hello {
     will_delay_s: u32,
 }
 
-/// A will, and how long it waits for its device to come back.
-#[derive(Debug)]
-pub(super) struct Will {
-    pub message: Message,
-    pub delay_s: u32,
-}
-
 /// What the shell is to find out about a session before it is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Opening {
@@ -43,6 +36,15 @@ pub(crate) struct Opening {
     /// What is kept under this id is forgotten.
     pub clean_start: bool,
     pub expiry_s: u32,
+    pub will: Option<Will>,
+}
+
+impl Opening {
+    /// The session while the connection has it, given what was kept before.
+    pub(crate) fn kept(&self, before: Option<&Kept>) -> Kept {
+        let before = before.cloned().unwrap_or_default();
+        Kept { expiry_s: self.expiry_s, left_at: None, will: self.will.clone(), ..before }
+    }
 }
 
 impl Session {
@@ -120,8 +122,7 @@ impl Session {
         if let Some((topic, payload)) = hello.will.take() {
             match topic::judge_publish(&device, &topic) {
                 Ok(channel) => {
-                    let message = Message { channel, payload: payload_of(&payload) };
-                    self.will = Some(Box::new(Will { message, delay_s: hello.will_delay_s }));
+                    self.kept.will = Some(Will::new(channel, &payload, hello.will_delay_s));
                 }
                 Err(refusal) => {
                     self.outputs.push(Output::Refused(publish::topic_code(refusal)));
@@ -139,6 +140,7 @@ impl Session {
             },
             clean_start: hello.clean_start,
             expiry_s: hello.expiry_s.unwrap_or(longest_s).min(longest_s),
+            will: self.kept.will.clone(),
         }));
         self.phase = Phase::Opening { device, hello };
     }
@@ -151,8 +153,8 @@ impl Session {
         let session_present = kept.is_some();
         let longest_s = self.options.longest_session_s;
         let expiry_s = hello.expiry_s.unwrap_or(longest_s).min(longest_s);
-        self.kept =
-            Kept { expiry_s, left_at: None, will: None, ..kept.map(|kept| *kept).unwrap_or_default() };
+        let will = self.kept.will.take();
+        self.kept = Kept { expiry_s, left_at: None, will, ..kept.map(|kept| *kept).unwrap_or_default() };
         let longest_keep_alive_s = u16::try_from(self.options.max_keep_alive.as_secs()).unwrap_or(u16::MAX);
         let imposed = hello.keep_alive_s == 0 || hello.keep_alive_s > longest_keep_alive_s;
         let welcome = Welcome {
@@ -173,22 +175,11 @@ impl Session {
         if !session_present {
             return;
         }
-        self.mqtt.restore_qos2_publish_handled(self.kept.taken.iter().copied().collect());
         self.resume_deliveries();
         self.send_waiting();
         if self.kept.subscriptions.hears(topic::Heard::Desired) {
             self.outputs.push(Output::AskDesired { retained: false });
         }
-    }
-
-    /// The will as the session's end, or the loss of its connection, leaves it: to be handed over now, or kept.
-    pub(super) fn will_at_the_end(&mut self) -> Option<Message> {
-        let will = self.will.take()?;
-        if will.delay_s > 0 && self.kept.is_lasting() {
-            self.kept.will = Some(LateWill::new(&will.message, will.delay_s));
-            return None;
-        }
-        Some(will.message)
     }
 
     fn refuse_connect(&mut self, why: ConnectRefusal) {

@@ -18,6 +18,8 @@ pub(crate) const MOST_NOTICES: usize = 32;
 const MOST_NOTICE_BYTES: usize = 64 * 1024;
 /// What was refused longer ago nobody mends.
 const NOTICE_LIFE_MS: i64 = 7 * DAY_MS;
+/// The longest that common clients wait between two attempts to connect.
+const RETURN_WITHIN_S: u32 = 120;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -27,7 +29,14 @@ pub(crate) struct Kept {
     pub subscriptions: Subscriptions,
     /// QoS 1 publishes the device has not acknowledged, oldest first.
     pub in_flight: Vec<(u16, Sent)>,
-    /// QoS 2 publishes that are durable and were not released by the device yet.
+    /// QoS 2 publishes that are durable and were not released by the device yet: one that is repeated on the next connection is
+    /// not taken twice.
+    ///
+    /// Never on the disk: a copy there that is older than a release would have the next message under that id acknowledged and
+    /// dropped. To be current it would take a write before each PUBREC and each PUBCOMP, and restoring a backup would still bring
+    /// old ones back. After a restart a repeated publish is handed over again instead, which changes nothing: a reading is one by
+    /// its device, measurement and time, an event by its id, and an answer to a command that has ended is heard no more.
+    #[serde(skip)]
     pub taken: BTreeSet<u16>,
     pub notices: VecDeque<Notice>,
     pub next_notice: u64,
@@ -37,7 +46,8 @@ pub(crate) struct Kept {
     pub desired: Option<String>,
     /// When the connection ended; none while there is one.
     pub left_at: Option<Timestamp>,
-    pub will: Option<LateWill>,
+    /// From CONNECT on, so that a device is not forgotten that goes while the server is down.
+    pub will: Option<Will>,
 }
 
 /// What a QoS 1 publish to the device was about.
@@ -58,10 +68,10 @@ pub(crate) struct Notice {
     pub payload: String,
 }
 
-/// A will that waits for its device to come back.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A will, and how long it waits for its device to come back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct LateWill {
+pub(crate) struct Will {
     channel: Channel,
     payload: String,
     delay_s: u32,
@@ -81,6 +91,24 @@ impl Kept {
     pub(crate) fn will_due_at(&self) -> Option<Timestamp> {
         let (will, left_at) = (self.will.as_ref()?, self.left_at?);
         Some(after(left_at, will.delay_s.min(self.expiry_s)))
+    }
+
+    /// As an earlier process left it. The connections it still had ended with it, through no fault of their devices: those have a
+    /// while to come back before their wills say that they are gone.
+    pub(crate) fn left_behind(mut self, now: Timestamp) -> Self {
+        if self.left_at.is_none() {
+            self.left_at = Some(now);
+            if let Some(will) = &mut self.will {
+                will.delay_s = will.delay_s.max(RETURN_WITHIN_S);
+            }
+        }
+        self
+    }
+
+    /// The will as the loss of the connection, or the session's end with it, leaves it: to be handed over now, or to wait.
+    pub(crate) fn will_at_the_end(&mut self) -> Option<Message> {
+        let waits = self.is_lasting() && self.will.as_ref().is_some_and(|will| will.delay_s > 0);
+        if waits { None } else { self.will.take().map(Will::into_message) }
     }
 
     /// Takes a report, given how many were missed before it, unless there is no room.
@@ -104,11 +132,10 @@ impl Notice {
     }
 }
 
-impl LateWill {
+impl Will {
     /// What is no text is no JSON either and will be refused as such.
-    pub(crate) fn new(will: &Message, delay_s: u32) -> Self {
-        let payload = String::from_utf8_lossy(will.payload.as_slice()).into_owned();
-        Self { channel: will.channel, payload, delay_s }
+    pub(crate) fn new(channel: Channel, payload: &[u8], delay_s: u32) -> Self {
+        Self { channel, payload: String::from_utf8_lossy(payload).into_owned(), delay_s }
     }
 
     pub(crate) fn into_message(self) -> Message {

@@ -19,9 +19,9 @@ mod tests;
 pub(crate) use self::{connect::Opening, kept::Kept, publish::LateReport};
 
 use self::{
-    connect::{Hello, Will},
+    connect::Hello,
     deliver::Deliveries,
-    publish::{Acknowledge, Answer, Pending},
+    publish::{Acknowledge, Answer, Flags, Pending},
     subscribe::Subscriptions,
 };
 use crate::{
@@ -239,7 +239,6 @@ pub(crate) struct Session {
     deliveries: Deliveries,
     /// Topic aliases the client takes.
     alias_maximum: u16,
-    will: Option<Box<Will>>,
     /// The CONNECT asked for a session that lasts; only then may a DISCONNECT.
     asked_to_last: bool,
     /// MQTT 5 clients may ask to be spared reason strings.
@@ -267,7 +266,6 @@ impl Session {
             awaits_write: None,
             deliveries: Deliveries::default(),
             alias_maximum: 0,
-            will: None,
             asked_to_last: false,
             says_reasons: true,
             wall: Timestamp(0),
@@ -440,12 +438,12 @@ impl Session {
     fn on_packet(&mut self, packet: Packet) {
         match packet {
             Packet::V3_1_1Publish(p) => {
-                let payload = p.payload().clone();
-                self.on_publish(p.topic_name(), p.qos(), p.packet_id(), payload, p.retain());
+                let flags = Flags { duplicate: p.dup(), retain: p.retain() };
+                self.on_publish(p.topic_name(), p.qos(), p.packet_id(), p.payload().clone(), flags);
             }
             Packet::V5_0Publish(p) => {
-                let payload = p.payload().clone();
-                self.on_publish(p.topic_name(), p.qos(), p.packet_id(), payload, p.retain());
+                let flags = Flags { duplicate: p.dup(), retain: p.retain() };
+                self.on_publish(p.topic_name(), p.qos(), p.packet_id(), p.payload().clone(), flags);
             }
             Packet::V3_1_1Pubrel(p) => self.on_pubrel(p.packet_id()),
             Packet::V5_0Pubrel(p) => self.on_pubrel(p.packet_id()),
@@ -484,7 +482,7 @@ impl Session {
             None => {}
         }
         if !keep_will {
-            self.will = None;
+            self.kept.will = None;
         }
         self.close(CloseReason::Disconnected);
     }
@@ -588,9 +586,9 @@ impl Session {
         self.phase = Phase::Closed;
         let is_our_doing = matches!(why, CloseReason::Shutdown | CloseReason::SecretReplaced);
         if !was_open || is_our_doing {
-            self.will = None;
+            self.kept.will = None;
         }
-        let will = self.will_at_the_end();
+        let will = self.kept.will_at_the_end();
         let kept = (was_open && self.kept.is_lasting()).then(|| Box::new(self.snapshot()));
         self.outputs.push(Output::Close { why, will, kept });
     }

@@ -19,6 +19,14 @@ pub(super) const NOT_STORED: &str = "NOT_STORED";
 /// A refused topic or filter is quoted up to here.
 const QUOTED_CHARS: usize = 200;
 
+/// What a PUBLISH says of itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Flags {
+    /// Sent before.
+    pub duplicate: bool,
+    pub retain: bool,
+}
+
 /// A publish whose acknowledgement has not left.
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -61,7 +69,7 @@ impl Session {
         qos: Qos,
         packet_id: Option<u16>,
         payload: ArcPayload,
-        retain: bool,
+        flags: Flags,
     ) {
         let Phase::Open(device) = &self.phase else { return self.fail(MqttError::ProtocolError) };
         let acknowledge = match (qos, packet_id) {
@@ -70,27 +78,37 @@ impl Session {
             (Qos::ExactlyOnce, Some(id)) if id != 0 => Acknowledge::Pubrec(id),
             _ => return self.fail(MqttError::ProtocolError),
         };
-        match topic::judge_publish(device, topic) {
-            Ok(_) if retain && payload.as_slice().is_empty() => {
+        if let Acknowledge::Pubrec(id) = acknowledge
+            && self.kept.taken.contains(&id)
+        {
+            // Taken on an earlier connection: the library knows those of this one.
+            if flags.duplicate {
                 let answer = answer_to(Verdict::Kept { faults: Vec::new() });
-                self.pending.push_back(Pending {
-                    acknowledge,
-                    topic: topic.to_owned(),
-                    answer: Some(answer),
-                });
-                self.acknowledge_answered();
+                return self.answer_now(acknowledge, topic.to_owned(), answer);
+            }
+            // A first attempt is a new message (MQTT 5 section 3.3.1.1): the device lost its memory since, and starts to count again.
+            self.kept.taken.remove(&id);
+        }
+        match topic::judge_publish(device, topic) {
+            Ok(_) if flags.retain && payload.as_slice().is_empty() => {
+                let answer = answer_to(Verdict::Kept { faults: Vec::new() });
+                self.answer_now(acknowledge, topic.to_owned(), answer);
             }
             Ok(channel) => {
                 self.pending.push_back(Pending { acknowledge, topic: topic.to_owned(), answer: None });
                 self.outputs.push(Output::Publish(Message { channel, payload }));
             }
             Err(refusal) => {
-                let answer = refused_topic(refusal);
                 self.outputs.push(Output::Refused(topic_code(refusal)));
-                self.pending.push_back(Pending { acknowledge, topic: quoted(topic), answer: Some(answer) });
-                self.acknowledge_answered();
+                self.answer_now(acknowledge, quoted(topic), refused_topic(refusal));
             }
         }
+    }
+
+    /// In its turn, without asking the twin.
+    fn answer_now(&mut self, acknowledge: Acknowledge, topic: String, answer: Answer) {
+        self.pending.push_back(Pending { acknowledge, topic, answer: Some(answer) });
+        self.acknowledge_answered();
     }
 
     pub(super) fn on_verdict(&mut self, verdict: Verdict) {
@@ -144,6 +162,7 @@ impl Session {
         if let Acknowledge::Pubrec(id) = acknowledge
             && (answer.code == PublishAnswer::Success || self.is_v3())
         {
+            // Its message is on the disk by now.
             self.kept.taken.insert(id);
         }
         let reason = answer.faults.first().filter(|_| self.says_reasons).map(|fault| {

@@ -150,6 +150,12 @@ pub(super) fn publish(version: Version, topic: &str, qos: u8, id: u16, payload: 
     packet(0x30 | (qos << 1), &body)
 }
 
+/// The same packet, sent once more.
+pub(super) fn again(mut publish: Vec<u8>) -> Vec<u8> {
+    publish[0] |= 8;
+    publish
+}
+
 pub(super) fn subscribe(version: Version, id: u16, filters: &[(&str, Qos)]) -> Vec<u8> {
     let entries: Vec<SubEntry> = filters
         .iter()

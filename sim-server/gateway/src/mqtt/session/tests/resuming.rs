@@ -32,6 +32,7 @@ fn come_back(version: Version, kept: Option<Kept>, props: Vec<Property>) -> (Con
         client_id: "client".to_owned(),
         clean_start: false,
         expiry_s: if version == Version::V5_0 { 3600 } else { 86_400 },
+        will: None,
     };
     assert!(matches!(&outputs[..], [Output::Open(opening)] if *opening == expected), "{outputs:?}");
     it.handle(Input::Opened(Ok(kept.map(Box::new))));
@@ -55,6 +56,11 @@ fn leave(it: &mut Conversation) -> Kept {
         Some(Output::Close { kept: Some(kept), .. }) => *kept,
         other => panic!("{other:?}"),
     }
+}
+
+/// As it is read back after a restart.
+fn restarted(kept: &Kept) -> Kept {
+    serde_json::from_str(&serde_json::to_string(kept).unwrap()).unwrap()
 }
 
 fn command(id: &str) -> CommandDelivery {
@@ -97,9 +103,7 @@ fn what_was_in_flight_goes_out_again_under_its_packet_id() {
         it.said();
         it.send(&puback(2));
         let kept = leave(&mut it);
-        // As it is read back after a restart.
-        let kept: Kept = serde_json::from_str(&serde_json::to_string(&kept).unwrap()).unwrap();
-        let (mut it, _) = come_back(version, Some(kept), vec![]);
+        let (mut it, _) = come_back(version, Some(restarted(&kept)), vec![]);
         // The twin offers again what is open, and something new.
         for id in ["c1", "c3", "c4"] {
             it.handle(Input::Delivery(command(id)));
@@ -123,14 +127,60 @@ fn a_qos_2_publish_released_on_another_connection_is_taken_once() {
         // The second was handed over, but nobody told the device that it is durable.
         let kept = leave(&mut it);
         let (mut it, _) = come_back(version, Some(kept), vec![]);
-        assert!(published(&it.send(&publish(version, "device/pv-01/data", 2, 7, b"{}"))).is_empty());
-        assert!(it.said()[0].starts_with("PUBREC 7"));
-        assert_eq!(published(&it.send(&publish(version, "device/pv-01/data", 2, 8, b"{}"))).len(), 1);
+        for _ in 0..2 {
+            let repeated = again(publish(version, "device/pv-01/data", 2, 7, b"{}"));
+            assert!(published(&it.send(&repeated)).is_empty());
+            assert!(it.said()[0].starts_with("PUBREC 7"));
+        }
+        let repeated = again(publish(version, "device/pv-01/data", 2, 8, b"{}"));
+        assert_eq!(published(&it.send(&repeated)).len(), 1);
         it.send(&packet(0x62, &[0, 7]));
         assert_eq!(it.said(), ["PUBCOMP 7"]);
         it.send(&packet(0x62, &[0, 9]));
         let unknown = if version == Version::V5_0 { "PUBCOMP 9 0x92" } else { "PUBCOMP 9" };
         assert_eq!(it.said(), [unknown]);
+    }
+}
+
+#[test]
+fn a_packet_id_released_before_the_server_died_hides_no_new_publish() {
+    for version in [Version::V3_1_1, Version::V5_0] {
+        let (mut it, _) = come_back(version, None, vec![]);
+        it.send(&publish(version, "device/pv-01/data", 2, 7, b"old"));
+        it.judged(kept());
+        // Written between PUBREC and PUBREL, and not since.
+        let outputs = it.send(&subscribe(version, 1, &[("device/pv-01/control", Qos::AtLeastOnce)]));
+        let [Output::Keep { kept: on_disk, answer: true }] = &outputs[..] else { panic!("{outputs:?}") };
+        it.handle(Input::Written(true));
+        it.send(&packet(0x62, &[0, 7]));
+        assert_eq!(it.said().last().unwrap(), "PUBCOMP 7");
+        // Sent while the server was away, and once more.
+        for lost_before in [false, true] {
+            let (mut it, said) = come_back(version, Some(restarted(on_disk)), vec![]);
+            assert_eq!(said, ["CONNACK 0x00 resumed"]);
+            let new = publish(version, "device/pv-01/data", 2, 7, b"new");
+            let outputs = it.send(&if lost_before { again(new) } else { new });
+            assert_eq!(published(&outputs), [(Channel::Data, "new".to_owned())]);
+            assert!(it.said().is_empty(), "not before it is on the disk");
+            assert!(it.judged(kept())[0].starts_with("PUBREC 7"));
+        }
+    }
+}
+
+#[test]
+fn a_first_attempt_under_a_packet_id_of_an_earlier_connection_is_a_new_publish() {
+    for version in [Version::V3_1_1, Version::V5_0] {
+        let (mut it, _) = come_back(version, None, vec![]);
+        it.send(&publish(version, "device/pv-01/data", 2, 1, b"old"));
+        it.judged(kept());
+        // The device restarts without its memory.
+        let (mut it, _) = come_back(version, Some(leave(&mut it)), vec![]);
+        let new = publish(version, "device/pv-01/data", 2, 1, b"new");
+        assert_eq!(published(&it.send(&new)), [(Channel::Data, "new".to_owned())]);
+        // Not told that it is durable, the device repeats it on the next connection.
+        let (mut it, _) = come_back(version, Some(leave(&mut it)), vec![]);
+        assert_eq!(published(&it.send(&again(new))).len(), 1);
+        assert!(it.judged(kept())[0].starts_with("PUBREC 1"));
     }
 }
 
@@ -243,12 +293,26 @@ fn a_will_with_a_delay_waits_with_its_session() {
     {
         let mut it = Conversation::new();
         it.send(&connect(delay, expiry));
-        it.authenticated(Some("pv-01"));
+        let outputs = it.handle(Input::Authenticated(Some("pv-01".parse().unwrap())));
+        let [Output::Open(opening)] = &outputs[..] else { panic!("{outputs:?}") };
+        assert!(opening.will.is_some(), "written before the CONNACK where the session lasts");
+        it.handle(Input::Opened(Ok(None)));
         let outputs = it.handle(Input::PeerClosed);
         let [Output::Close { will, kept, .. }] = &outputs[..] else { panic!("{outputs:?}") };
         let kept = kept.as_ref().map(|kept| Kept { left_at: Some(Timestamp(0)), ..(**kept).clone() });
         assert_eq!(kept.and_then(|kept| kept.will_due_at()).map(|at| at.0), due, "{delay} {expiry}");
         assert_eq!(will.is_some(), due.is_none());
+    }
+    for goodbye in [Input::Shutdown, Input::SecretReplaced, Input::Received] {
+        let mut it = Conversation::new();
+        it.send(&connect(30, 3600));
+        it.authenticated(Some("pv-01"));
+        it.session.buffers().0.extend_from_slice(&[0xE0, 0]);
+        let outputs = it.handle(goodbye);
+        let [Output::Close { will: None, kept: Some(kept), .. }] = &outputs[..] else {
+            panic!("{outputs:?}")
+        };
+        assert_eq!(kept.will, None, "the device was not lost");
     }
 }
 
