@@ -2,12 +2,13 @@
 
 usage: write.py URL TOKEN DEVICE START_MS
 
-Writes a thousand points in batches (gzip), a few at once with a precision of their own, and a line that is refused. Prints
-one JSON line with what the client made of each.
+Asks whether the server is well, writes a thousand points in batches (gzip), a few at once with a precision of their own, one as
+Telegraf tags it, and a line that is refused. Prints one JSON line with what the client made of each.
 """
 
 import json
 import sys
+import time
 
 from influxdb_client import InfluxDBClient, Point, WriteOptions, WritePrecision
 from influxdb_client.client.write_api import SYNCHRONOUS
@@ -25,12 +26,16 @@ with InfluxDBClient(url=url, token=token, org="park", enable_gzip=True) as clien
 
 with InfluxDBClient(url=url, token=token, org="park") as client:
     outcome["ping"] = client.ping()
+    health, ready = client.health(), client.ready()
+    assert (health.status, health.name) == ("pass", "park-twin") and health.version == client.version(), health
+    assert ready.status == "ready" and ready.started.timestamp() * 1_000 < time.time() * 1_000 + 60_000, ready
     write = client.write_api(write_options=SYNCHRONOUS)
     write.write(
         bucket="telemetry",
         record=[
             Point("soc").tag("device", device).field("value", 55).time(start * 1_000_000, WritePrecision.NS),
-            Point("battery").tag("host", device).field("status", "charging").time(start // 1_000, WritePrecision.S),
+            # Telegraf names its machine in every line, whatever that is called.
+            Point("battery").tag("host", "edge-7").field("status", "charging").time(start // 1_000, WritePrecision.S),
         ],
     )
     try:

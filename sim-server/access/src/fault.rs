@@ -24,6 +24,9 @@ pub enum KeyFault {
     Elsewhere { from: IpAddr },
     #[error("the key has no right to {}", .right.as_str())]
     NoRight { right: Right },
+    /// Of what is under way only: the next request is answered by the new one.
+    #[error("the key's scope was changed meanwhile; send it again")]
+    ScopeChanged,
     /// `what` is `requests`, `points read` or `points written`.
     #[error("the key's {what} a minute are used up; there is room in {wait_ms} ms")]
     TooMany { what: &'static str, wait_ms: i64 },
@@ -39,6 +42,7 @@ impl KeyFault {
             KeyFault::Revoked => "TOKEN_REVOKED",
             KeyFault::Elsewhere { .. } => "WRONG_SOURCE",
             KeyFault::NoRight { .. } => "FORBIDDEN",
+            KeyFault::ScopeChanged => "SCOPE_CHANGED",
             KeyFault::TooMany { .. } => "TOO_MANY_REQUESTS",
         }
     }
@@ -48,6 +52,8 @@ impl KeyFault {
         match self {
             KeyFault::Elsewhere { .. } | KeyFault::NoRight { .. } => http::StatusCode::FORBIDDEN,
             KeyFault::TooMany { .. } => http::StatusCode::TOO_MANY_REQUESTS,
+            // Clients that drop what is refused with 4xx would lose what the new scope may well take.
+            KeyFault::ScopeChanged => http::StatusCode::SERVICE_UNAVAILABLE,
             _ => http::StatusCode::UNAUTHORIZED,
         }
     }
@@ -56,6 +62,7 @@ impl KeyFault {
     pub fn retry_after_s(&self) -> Option<u64> {
         match self {
             KeyFault::TooMany { wait_ms, .. } => Some(wait_ms.unsigned_abs().div_ceil(1_000).max(1)),
+            KeyFault::ScopeChanged => Some(1),
             _ => None,
         }
     }

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Whoever answers something large asks [`Pass::still_good`] between its parts: a key that is revoked opens nothing from that
-//! moment, also not the rest of an answer.
+//! moment, also not the rest of an answer, and what it asked for under another scope or from where it is not welcome any more ends.
 
 mod bucket;
 mod fault;

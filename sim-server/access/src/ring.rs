@@ -109,8 +109,8 @@ impl Entry {
         buckets.written.set_limit(limits.points_written_per_minute, now);
     }
 
-    /// Whether a request may go on, which it then is counted for.
-    fn let_in(&self, from: IpAddr, right: Right, now: Timestamp) -> Result<(), KeyFault> {
+    /// Whether a request may go on, which it then is counted for: the key as it was judged.
+    fn let_in(&self, from: IpAddr, right: Right, now: Timestamp) -> Result<Arc<ApiKey>, KeyFault> {
         let key = self.key();
         if let Some(fault) = key.is_over(now) {
             return Err(fault);
@@ -130,7 +130,11 @@ impl Entry {
         requests.ready(now).map_err(|wait_ms| KeyFault::TooMany { what: "requests", wait_ms })?;
         points.ready(now).map_err(|wait_ms| KeyFault::TooMany { what, wait_ms })?;
         requests.take(1, now);
-        Ok(())
+        Ok(key)
+    }
+
+    fn count(&self, day: String, counts: &KeyCounts) {
+        self.uncounted.lock().count(day, counts);
     }
 }
 
@@ -258,15 +262,19 @@ impl KeyRing {
         let hash = sha256(key);
         let found = self.inner.keys.read().by_hash.get(&hash).cloned();
         let entry = found.filter(|entry| bool::from(entry.sha256.ct_eq(&hash))).ok_or(KeyFault::Unknown)?;
-        let pass = Pass { ring: self.clone(), entry, right };
-        let admitted = pass.entry.let_in(from, right, now);
+        let admitted = entry.let_in(from, right, now);
         let refused = u64::from(admitted.is_err());
-        pass.count(now, KeyCounts { requests: 1, refused, ..KeyCounts::default() });
-        admitted?;
+        entry.count(self.day(now), &KeyCounts { requests: 1, refused, ..KeyCounts::default() });
+        let admitted = admitted?;
         let used = KeyUse { at: now, from: from.to_string() };
-        pass.entry.uncounted.lock().used(now, from);
-        *pass.entry.last_use.lock() = Some(used);
-        Ok(pass)
+        entry.uncounted.lock().used(now, from);
+        *entry.last_use.lock() = Some(used);
+        Ok(Pass { ring: self.clone(), entry, admitted, right, from })
+    }
+
+    /// The park's day, as usage is counted by it.
+    fn day(&self, now: Timestamp) -> String {
+        now.to_jiff().to_zoned(self.inner.zone.clone()).date().to_string()
     }
 
     /// What a key did on the days `first` to `last` (such as `2026-06-01`), both included.
@@ -350,7 +358,10 @@ fn encoded(key: &ApiKey) -> Result<String, RecordsError> {
 pub struct Pass {
     ring: KeyRing,
     entry: Arc<Entry>,
+    /// The key as it was when the request was let in.
+    admitted: Arc<ApiKey>,
     right: Right,
+    from: IpAddr,
 }
 
 impl Pass {
@@ -370,14 +381,22 @@ impl Pass {
     }
 
     /// Whether its key still opens what it opened: asked between the parts of a long answer, and before each batch of a long
-    /// upload.
+    /// upload. What is under way was chosen by the scope of then: with another one it ends, whichever of the two is wider.
     pub fn still_good(&self, now: Timestamp) -> Result<(), KeyFault> {
         let key = self.entry.key();
-        match key.is_over(now) {
-            Some(fault) => Err(fault),
-            None if key.rights.include(self.right) => Ok(()),
-            None => Err(KeyFault::NoRight { right: self.right }),
+        if let Some(fault) = key.is_over(now) {
+            return Err(fault);
         }
+        if !key.is_welcome_from(self.from) {
+            return Err(KeyFault::Elsewhere { from: self.from });
+        }
+        if !key.rights.include(self.right) {
+            return Err(KeyFault::NoRight { right: self.right });
+        }
+        if !Arc::ptr_eq(&key, &self.admitted) && key.scope != self.admitted.scope {
+            return Err(KeyFault::ScopeChanged);
+        }
+        Ok(())
     }
 
     /// An answer held so many points.
@@ -408,8 +427,7 @@ impl Pass {
     }
 
     fn count(&self, now: Timestamp, counts: KeyCounts) {
-        let day = now.to_jiff().to_zoned(self.ring.inner.zone.clone()).date().to_string();
-        self.entry.uncounted.lock().count(day, &counts);
+        self.entry.count(self.ring.day(now), &counts);
     }
 }
 
@@ -504,6 +522,7 @@ mod tests {
         let change = KeyChange { scope: Some(scope), ..KeyChange::default() };
         park.ring.change(&id, change, NOW).await.unwrap();
         assert!(pass.may_see(facts) && pass.may(facts, "energy_export") && !pass.may(facts, "power"));
+        assert_eq!(pass.still_good(NOW), Err(KeyFault::ScopeChanged));
         let rights = Some(crate::Rights { read: true, write: false });
         park.ring.change(&id, KeyChange { rights, ..KeyChange::default() }, NOW).await.unwrap();
         assert_eq!(pass.still_good(NOW), Err(KeyFault::NoRight { right: Right::Write }));
@@ -511,6 +530,35 @@ mod tests {
         assert_eq!(pass.still_good(NOW), Err(KeyFault::Revoked));
         let again = park.ring.change(&id, KeyChange::default(), NOW).await;
         assert!(matches!(again, Err(AccessError::Revoked { .. })), "{again:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_under_way_ends_when_it_reached_further_than_the_key_does_now() {
+        let elsewhere = KeyFault::Elsewhere { from: HERE };
+        for (change, expected) in [
+            (json!({ "scope": { "devices": ["pv-1"] } }), Ok(())),
+            (json!({ "scope": { "devices": ["pv-2"] } }), Err(KeyFault::ScopeChanged)),
+            (
+                json!({ "scope": { "devices": ["pv-1"], "measurements": ["power"] } }),
+                Err(KeyFault::ScopeChanged),
+            ),
+            (json!({ "scope": {} }), Err(KeyFault::ScopeChanged)),
+            (json!({ "sources": ["10.0.0.0/24"] }), Ok(())),
+            (json!({ "sources": ["10.0.1.0/24"] }), Err(elsewhere)),
+            (json!({ "name": "crm", "limits": { "requestsPerMinute": 1 } }), Ok(())),
+        ] {
+            let park = Park::start().await;
+            let (id, key) =
+                park.key(json!({ "scope": { "devices": ["pv-1"] }, "sources": ["10.0.0.0/8"] })).await;
+            for right in [Right::Read, Right::Write] {
+                let pass = park.ring.admit(&key, HERE, right, NOW).unwrap();
+                assert_eq!(pass.still_good(NOW), Ok(()));
+            }
+            let pass = park.ring.admit(&key, HERE, Right::Read, NOW).unwrap();
+            let asked = serde_json::from_value(change.clone()).unwrap();
+            park.ring.change(&id, asked, NOW).await.unwrap();
+            assert_eq!(pass.still_good(NOW), expected, "{change}");
+        }
     }
 
     #[tokio::test]

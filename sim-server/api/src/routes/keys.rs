@@ -70,7 +70,8 @@ pub(crate) async fn list(
 
 /// Change an API key
 ///
-/// What is left out stays. Holds from the answer on, for answers that are being given too.
+/// What is left out stays. Holds from the answer on. What is under way then is cut where the key has another scope now, may not be
+/// used from there any more, or lost the right to it.
 #[utoipa::path(patch, path = "/api/v1/keys/{id}", tag = "other systems", security(("bearer" = ["admin"])),
     params(("id" = String, Path)), request_body = ref("KeyChange"),
     responses((status = 200, body = ref("KeyView"))))]

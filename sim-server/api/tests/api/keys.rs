@@ -255,6 +255,43 @@ async fn a_revoked_keys_answer_is_cut() {
     assert!(response.into_body().collect().await.is_err(), "an answer went on after its key was revoked");
 }
 
+#[tokio::test]
+async fn an_answer_under_way_is_cut_when_its_key_is_narrowed() {
+    use http_body_util::BodyExt;
+    let park = Park::open().await;
+    let admin = park.token("admin").await;
+    let expires = now().0 + 86_400_000;
+    for (change, goes_on) in [
+        (json!({ "scope": { "devices": ["grid"] } }), false),
+        (json!({ "scope": { "types": ["storage"], "measurements": ["power"] } }), false),
+        (json!({ "sources": ["10.1.0.0/16"] }), false),
+        (json!({ "rights": { "write": true } }), false),
+        // Of no matter to what is being answered.
+        (json!({ "scope": { "types": ["storage"] } }), true),
+        (json!({ "sources": ["10.2.0.0/16"], "purpose": "x", "expiresAt": expires }), true),
+    ] {
+        let (id, key) = make(&park, &admin, json!({ "scope": { "types": ["storage"] } })).await;
+        for path in ["/api/v1/devices", "/api/v1/telemetry/query"] {
+            patch(
+                &park,
+                &admin,
+                &id,
+                json!({ "scope": { "types": ["storage"] }, "sources": [], "rights": { "read": true } }),
+            )
+            .await
+            .data();
+            let request = Request::builder().uri(path).header("authorization", format!("Bearer {key}"));
+            let mut request = request.body(Body::empty()).unwrap();
+            let peer = SocketAddr::new("10.2.0.1".parse().unwrap(), 40_000);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let response = park.router.clone().oneshot(request).await.unwrap();
+            assert!(response.status().is_success(), "{path}");
+            patch(&park, &admin, &id, change.clone()).await.data();
+            assert_eq!(response.into_body().collect().await.is_ok(), goes_on, "{path} {change}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revoking_holds_for_every_request_that_comes_after_it() {
     let park = Park::open().await;

@@ -3,7 +3,8 @@
 use super::{
     Inlets,
     answer::{ErrorBody, Problem, Success, success},
-    upload::Upload,
+    lost,
+    upload::{Upload, UploadFault},
     writers::Writer,
 };
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
         ndjson::Run,
     },
     clock,
-    ingest::{Patience, is_store_fault},
+    ingest::Patience,
 };
 use axum::{
     extract::{Request, State},
@@ -27,7 +28,7 @@ use shared::{
 };
 use std::sync::Arc;
 use tokio::task::JoinHandle;
-use twin::{Import, Twin};
+use twin::{CheckedRun, Import, ImportTarget, Twin};
 use utoipa::ToSchema;
 
 /// The longest line taken, in bytes: about a million readings.
@@ -60,7 +61,7 @@ struct LineCounts {
 #[serde(rename_all = "camelCase")]
 struct PointCounts {
     accepted: u64,
-    /// Readings at an instant that came again later in their line: the last one counts.
+    /// Readings at an instant that was in their line before: the last one counts.
     duplicates: u64,
     /// In refused lines, as far as these could be read.
     rejected: u64,
@@ -114,7 +115,8 @@ pub(super) struct ImportLine {
         (status = 403, description = "Somebody's who may not write", body = ErrorBody),
         (status = 415, description = "Compressed otherwise than with gzip", body = ErrorBody),
         (status = 422, description = "Every line refused; details.errors says why", body = ErrorBody),
-        (status = 503, description = "The store is busy or failing; details say what was kept, send it again", body = ErrorBody),
+        (status = 429, description = "A limit of the key is used up", body = ErrorBody),
+        (status = 503, description = "The store is busy or failing, or the key's scope was changed meanwhile; details say what was kept, send it again", body = ErrorBody),
     )
 )]
 pub(super) async fn import(State(inlets): State<Inlets>, request: Request) -> Response {
@@ -126,68 +128,43 @@ async fn take(inlets: &Inlets, request: Request) -> Result<Response, Problem> {
     let writer = inlets.writers.of(&request)?;
     let upload = Upload::open(request, LineEnds::Everywhere, LONGEST_LINE)?;
     let importer = Importer {
-        twin: inlets.twin.clone(),
-        writer,
         run: Run::default(),
-        batch: Import::with_capacity(BATCH),
-        batch_counts: PointCounts::default(),
-        storing: None,
+        batches: Batches {
+            twin: inlets.twin.clone(),
+            writer,
+            batch: Import::with_capacity(BATCH),
+            counts: PointCounts::default(),
+            storing: None,
+            durable: PointCounts::default(),
+        },
         result: ImportResult::default(),
     };
     importer.take(upload).await
 }
 
-type Storing = JoinHandle<Result<PointCounts, Refusal>>;
+/// Why an import ends before its body does.
+enum Halt {
+    /// The store cannot take a batch.
+    NotStored(Refusal),
+    /// The writer may not go on.
+    NoLonger(Problem),
+}
 
 struct Importer {
-    twin: Twin,
-    writer: Writer,
     run: Run,
-    batch: Import,
-    /// What is accepted once the batch is durable.
-    batch_counts: PointCounts,
-    storing: Option<Storing>,
+    batches: Batches,
     result: ImportResult,
 }
 
 impl Importer {
     async fn take(mut self, mut upload: Upload) -> Result<Response, Problem> {
-        let read = loop {
-            while let Some((number, line)) = upload.next() {
-                let judged = match line {
-                    Line::Whole(line) if line.trim_ascii().is_empty() => continue,
-                    Line::Whole(line) => self.judge(line).await,
-                    Line::TooLong => {
-                        self.run = Run::default();
-                        let message =
-                            format!("longer than the {LONGEST_LINE} bytes a line may have: send it in parts");
-                        Err(Refusal::new(RefusalCode::TooLarge, "", message))
-                    }
-                };
-                match judged {
-                    Ok(()) => self.result.lines.accepted += 1,
-                    Err(refusal) if is_store_fault(refusal.code) => return self.not_stored(refusal).await,
-                    Err(refusal) => self.note(number, refusal),
-                }
-            }
-            if let Err(problem) = self.writer.still_good() {
-                // What is durable stays so, and is told.
-                let _ = stored(&mut self.storing, &mut self.result.points).await;
-                let details = json!({ "field": "authorization", "points": self.result.points });
-                return Err(problem.with_details(details));
-            }
-            match upload.more().await {
-                Ok(true) => {}
-                Ok(false) => break Ok(()),
-                Err(fault) => break Err(fault),
-            }
+        let read = match self.read(&mut upload).await {
+            Ok(read) => read,
+            Err(halt) => return Err(self.halted(halt).await),
         };
-        if let Err(refusal) = self.store_all().await {
-            return self.not_stored(refusal).await;
-        }
-        self.writer.wrote(self.result.points.accepted, upload.take_received());
-        tracing::debug!(writer = %self.writer, points = self.result.points.accepted, "telemetry imported");
-        let result = self.result;
+        self.result.points = self.batches.durable.clone();
+        let (writer, result) = (self.batches.writer, self.result);
+        tracing::debug!(%writer, points = result.points.accepted, "telemetry imported");
         if let Err(fault) = read {
             let message = format!("{fault}; what came before is counted in details");
             return Err(
@@ -217,18 +194,102 @@ impl Importer {
         }
     }
 
-    /// Judges a line and adds it to the batch, handing that over whenever it is full.
-    async fn judge(&mut self, line: &[u8]) -> Result<(), Refusal> {
-        self.run.parse(line)?;
-        match self.judge_run().await {
-            Err(refusal) => Err(Refusal { field: self.run.field_as_sent(refusal.field), ..refusal }),
-            Ok(()) => Ok(()),
+    /// Reads the body as far as it can be read; all that is kept of it is durable then.
+    async fn read(&mut self, upload: &mut Upload) -> Result<Result<(), UploadFault>, Halt> {
+        let read = loop {
+            while let Some((number, line)) = upload.next() {
+                let judged = match line {
+                    Line::Whole(line) if line.trim_ascii().is_empty() => continue,
+                    Line::Whole(line) => self.judge(line).await?,
+                    Line::TooLong => {
+                        self.run = Run::default();
+                        let message =
+                            format!("longer than the {LONGEST_LINE} bytes a line may have: send it in parts");
+                        Err(Refusal::new(RefusalCode::TooLarge, "", message))
+                    }
+                };
+                match judged {
+                    Ok(()) => self.result.lines.accepted += 1,
+                    Err(refusal) => self.note(number, refusal),
+                }
+            }
+            let more = upload.more().await;
+            self.batches.writer.received(upload.take_received());
+            self.batches.writer.still_good().map_err(Halt::NoLonger)?;
+            match more {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(fault) => break Err(fault),
+            }
+        };
+        self.batches.hand_over(Import::default()).await?;
+        self.batches.stored().await?;
+        Ok(read)
+    }
+
+    /// Judges a line and adds it to the batches.
+    async fn judge(&mut self, line: &[u8]) -> Result<Result<(), Refusal>, Halt> {
+        if let Err(refusal) = self.run.parse(line) {
+            return Ok(Err(refusal));
+        }
+        let judged = self.judge_run().await?;
+        Ok(judged.map_err(|refusal| Refusal { field: self.run.field_as_sent(refusal.field), ..refusal }))
+    }
+
+    async fn judge_run(&mut self) -> Result<Result<(), Refusal>, Halt> {
+        let Importer { run, batches, .. } = self;
+        let target = match batches.target(run) {
+            Ok(target) => target,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let window = batches.twin.import_window(clock::now());
+        match target.check(&window, &run.timestamps, &run.values) {
+            Ok(checked) => batches.add(checked, &repeats(&run.timestamps), run.skipped).await.map(Ok),
+            Err(refusal) => Ok(Err(refusal)),
         }
     }
 
-    async fn judge_run(&mut self) -> Result<(), Refusal> {
-        let run = &mut self.run;
-        let sender = self.writer.sender();
+    fn note(&mut self, line: u64, refusal: Refusal) {
+        metrics::counter!("park_ingest_refused_total", "code" => refusal.code.as_str()).increment(1);
+        self.result.lines.refused += 1;
+        self.result.points.rejected += self.run.readings() as u64;
+        if self.result.errors.len() == MOST_LISTED {
+            self.result.omitted_errors += 1;
+            return;
+        }
+        let Refusal { code, field, message } = refusal;
+        self.result.errors.push(LineError { line, code: code.as_str(), field, message });
+    }
+
+    /// What is durable stays so, and is told.
+    async fn halted(mut self, halt: Halt) -> Problem {
+        // Another refusal says nothing new.
+        let _ = self.batches.stored().await;
+        let (problem, field) = match halt {
+            Halt::NotStored(refusal) => (Problem::of_payload(refusal), ""),
+            Halt::NoLonger(problem) => (problem, "authorization"),
+        };
+        problem.with_details(json!({ "field": field, "points": self.batches.durable }))
+    }
+}
+
+type Storing = JoinHandle<Result<PointCounts, Refusal>>;
+
+/// Readings on their way to the disk, a batch becoming durable while the next one is gathered.
+struct Batches {
+    twin: Twin,
+    writer: Writer,
+    /// Gathered so far.
+    batch: Import,
+    /// What is accepted once that is durable.
+    counts: PointCounts,
+    storing: Option<Storing>,
+    durable: PointCounts,
+}
+
+impl Batches {
+    /// What a run is of; its words become their states' codes.
+    fn target(&self, run: &mut Run) -> Result<ImportTarget, Refusal> {
         // What is no id at all would fill the answer.
         run.device
             .parse::<DeviceId>()
@@ -236,6 +297,7 @@ impl Importer {
         self.writer
             .require(&self.twin, &run.device, &run.measurement)
             .map_err(|refusal| Refusal { field: "metric.device".to_owned(), ..refusal })?;
+        let sender = self.writer.sender();
         let target =
             self.twin.import_target(&sender, &run.device, &run.measurement).map_err(|mut refusal| {
                 let label = if refusal.field == "measurement" { "__name__" } else { "device" };
@@ -255,60 +317,63 @@ impl Importer {
             };
             run.values[*at] = f64::from(code);
         }
-        let window = self.twin.import_window(clock::now());
-        let mut checked = target.check(&window, &run.timestamps, &run.values)?;
-        let duplicates = repeated(&run.timestamps);
-        self.batch_counts.duplicates += duplicates;
-        self.batch_counts.skipped += run.skipped as u64;
-        self.batch_counts.accepted += checked.len() as u64 - duplicates;
-        while !checked.is_empty() {
-            let accepted = self.batch.add(&checked.take(BATCH - self.batch.len()))?;
-            self.batch_counts.out_of_range += accepted.out_of_range as u64;
+        Ok(target)
+    }
+
+    /// Adds a run, handing over whatever fills a batch. What is counted goes with the batch it is in: a run may lie in several.
+    async fn add(&mut self, mut run: CheckedRun<'_>, repeats: &[usize], skipped: usize) -> Result<(), Halt> {
+        let mut at = 0;
+        while !run.is_empty() {
+            let part = run.take(BATCH - self.batch.len());
+            let added = self.batch.add(&part).map_err(Halt::NotStored)?;
+            let end = at + part.len();
+            let before = |end| repeats.partition_point(|&repeat| repeat < end);
+            let repeated = (before(end) - before(at)) as u64;
+            self.counts.duplicates += repeated;
+            self.counts.accepted += part.len() as u64 - repeated;
+            self.counts.out_of_range += added.out_of_range as u64;
+            at = end;
             if self.batch.len() == BATCH {
-                let full = std::mem::replace(&mut self.batch, Import::with_capacity(BATCH));
-                let counts = std::mem::take(&mut self.batch_counts);
-                stored(&mut self.storing, &mut self.result.points).await?;
-                self.storing = Some(store(self.twin.clone(), Arc::new(full), counts));
+                self.hand_over(Import::with_capacity(BATCH)).await?;
             }
         }
+        self.counts.skipped += skipped as u64;
         Ok(())
     }
 
-    fn note(&mut self, line: u64, refusal: Refusal) {
-        metrics::counter!("park_ingest_refused_total", "code" => refusal.code.as_str()).increment(1);
-        self.result.lines.refused += 1;
-        self.result.points.rejected += self.run.readings() as u64;
-        if self.result.errors.len() == MOST_LISTED {
-            self.result.omitted_errors += 1;
-            return;
-        }
-        let Refusal { code, field, message } = refusal;
-        self.result.errors.push(LineError { line, code: code.as_str(), field, message });
+    /// Gives what was gathered to the store, once it has the batch before, and gathers on in `next`.
+    async fn hand_over(&mut self, next: Import) -> Result<(), Halt> {
+        self.stored().await?;
+        self.writer.still_good().map_err(Halt::NoLonger)?;
+        let (batch, counts) = (std::mem::replace(&mut self.batch, next), std::mem::take(&mut self.counts));
+        self.storing = Some(store(self.twin.clone(), self.writer.clone(), Arc::new(batch), counts));
+        Ok(())
     }
 
-    async fn store_all(&mut self) -> Result<(), Refusal> {
-        let (last, counts) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.batch_counts));
-        stored(&mut self.storing, &mut self.result.points).await?;
-        self.storing = Some(store(self.twin.clone(), Arc::new(last), counts));
-        stored(&mut self.storing, &mut self.result.points).await
-    }
-
-    /// The store could not take a batch: what was durable before is told.
-    async fn not_stored(mut self, refusal: Refusal) -> Result<Response, Problem> {
-        // Another refusal says nothing new.
-        let _ = stored(&mut self.storing, &mut self.result.points).await;
-        let problem = Problem::of_payload(refusal);
-        Err(problem.with_details(json!({ "field": "", "points": self.result.points })))
+    /// Waits for the batch that was handed over.
+    async fn stored(&mut self) -> Result<(), Halt> {
+        let Some(storing) = self.storing.take() else { return Ok(()) };
+        let counts = storing.await.unwrap_or_else(|error| Err(lost(&error))).map_err(Halt::NotStored)?;
+        let durable = &mut self.durable;
+        durable.accepted += counts.accepted;
+        durable.duplicates += counts.duplicates;
+        durable.skipped += counts.skipped;
+        durable.out_of_range += counts.out_of_range;
+        Ok(())
     }
 }
 
-/// One batch becomes durable while the next is read, and only one: at an instant that several hold the last one counts.
-fn store(twin: Twin, batch: Arc<Import>, counts: PointCounts) -> Storing {
+/// One batch becomes durable while the next is read, and only one: at an instant that several hold the last one counts. It does so
+/// also when whoever sent it goes away, and is noted as its writer's all the same.
+fn store(twin: Twin, writer: Writer, batch: Arc<Import>, counts: PointCounts) -> Storing {
     tokio::spawn(async move {
         let mut patience = Patience::default();
         loop {
             match twin.import(Arc::clone(&batch), clock::now()).await {
-                Ok(()) => return Ok(counts),
+                Ok(()) => {
+                    writer.wrote(counts.accepted);
+                    return Ok(counts);
+                }
                 Err(refusal) => match patience.pause(refusal.code) {
                     Some(pause) => tokio::time::sleep(pause).await,
                     None => return Err(refusal),
@@ -318,32 +383,18 @@ fn store(twin: Twin, batch: Arc<Import>, counts: PointCounts) -> Storing {
     })
 }
 
-/// Waits for the batch that was handed over.
-async fn stored(storing: &mut Option<Storing>, points: &mut PointCounts) -> Result<(), Refusal> {
-    let Some(storing) = storing.take() else { return Ok(()) };
-    let done = storing.await;
-    let lost = |error: tokio::task::JoinError| {
-        tracing::error!(%error, "a batch of an import was lost");
-        Refusal::new(RefusalCode::StorageFailed, "", "the server failed while storing")
-    };
-    let counts = done.map_err(lost)??;
-    points.accepted += counts.accepted;
-    points.duplicates += counts.duplicates;
-    points.skipped += counts.skipped;
-    points.out_of_range += counts.out_of_range;
-    Ok(())
-}
-
-/// How many readings stand at an instant that another one of the run has too, one of each instant aside.
-fn repeated(timestamps: &[i64]) -> u64 {
+/// Where in a run readings stand whose instant was in it before.
+fn repeats(timestamps: &[i64]) -> Vec<usize> {
     // As runs mostly come.
     if timestamps.is_sorted_by(|a, b| a < b) {
-        return 0;
+        return Vec::new();
     }
-    let mut sorted = timestamps.to_vec();
-    sorted.sort_unstable();
-    sorted.dedup();
-    (timestamps.len() - sorted.len()) as u64
+    let mut by_time: Vec<usize> = (0..timestamps.len()).collect();
+    by_time.sort_by_key(|&at| timestamps[at]);
+    let again = by_time.windows(2).filter(|pair| timestamps[pair[0]] == timestamps[pair[1]]);
+    let mut repeats: Vec<usize> = again.map(|pair| pair[1]).collect();
+    repeats.sort_unstable();
+    repeats
 }
 
 #[cfg(test)]
@@ -351,11 +402,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instant_counts_once() {
-        for (timestamps, expected) in
-            [(&[][..], 0), (&[1, 2, 3], 0), (&[3, 1, 2], 0), (&[1, 1], 1), (&[2, 1, 2, 2, 1], 3)]
-        {
-            assert_eq!(repeated(timestamps), expected, "{timestamps:?}");
+    fn an_instant_counts_where_it_first_stands() {
+        for (timestamps, expected) in [
+            (&[][..], &[][..]),
+            (&[1, 2, 3], &[]),
+            (&[3, 1, 2], &[]),
+            (&[1, 1], &[1]),
+            (&[2, 1, 2, 2, 1], &[2, 3, 4]),
+        ] {
+            assert_eq!(repeats(timestamps), expected, "{timestamps:?}");
         }
     }
 }

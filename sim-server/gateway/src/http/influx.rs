@@ -1,17 +1,22 @@
 //! InfluxDB's way in, `POST /api/v2/write`: line protocol, so that Telegraf and Influx's client libraries write here unchanged.
 //!
-//! A line is one item of a device: its tag `device` (or `host`, or the device that writes) says whose, a field `value` is the
-//! measurement that the line is named for, and any other field is the measurement of its own name or else of `{line's
-//! name}_{field}`, whichever the device's model knows.
+//! A line is one item of a device: a field `value` is the measurement that the line is named for, and any other field is the
+//! measurement of its own name or else of `{line's name}_{field}`, whichever the device's model knows. Whose it is:
+//!
+//! | tag `device` | written by | the device is |
+//! | --- | --- | --- |
+//! | there | whoever may | the one it names |
+//! | none | a device | that device: Telegraf adds the tag `host`, the name of its machine, to every line |
+//! | none | an API key, a person | the one the tag `host` names |
 
-use super::{Inlets, answer::Problem, upload::Upload, writers::Writer};
+use super::{Inlets, answer::Problem, lost, upload::Upload, writers::Writer};
 use crate::{
     bulk::{
         line_protocol::{FieldValue, Point, Precision},
         lines::{Line, LineEnds},
     },
     clock,
-    ingest::{Patience, is_store_fault},
+    ingest::Patience,
 };
 use axum::{
     Json,
@@ -26,7 +31,7 @@ use shared::{
     time::Timestamp,
 };
 use std::borrow::Cow;
-use twin::{ModelRules, Twin};
+use twin::{ItemResult, ModelRules, Twin};
 use utoipa::ToSchema;
 
 /// The longest line taken, in bytes.
@@ -38,6 +43,8 @@ const BATCH_BYTES: usize = 4 << 20;
 const MOST_SHOWN: usize = 5;
 /// Of one fault's text: field keys may be as long as a line.
 const MOST_CHARACTERS: usize = 300;
+/// Of a tag's value in one.
+const MOST_OF_TAG: usize = 64;
 
 /// An error as InfluxDB's clients read it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -53,8 +60,8 @@ pub(super) struct InfluxError {
 
 /// Write line protocol, as to InfluxDB 2
 ///
-/// `org` and `bucket` are passed over. The tag `device`, or else `host`, names the device; without either it is the device that writes. A
-/// field `value` is the measurement that the line is named for; another field is the measurement of its own name, or else of
+/// `org` and `bucket` are passed over. The tag `device` names the device; without it, it is the device that writes, or for whoever writes
+/// of several the one that the tag `host` names. A field `value` is the measurement that the line is named for; another field is the measurement of its own name, or else of
 /// `{line's name}_{field}`. Numbers, integers (`i`, `u`) and booleans are numbers; texts are states' words. A line is kept whole
 /// or not at all; where some are not the answer is 400, and the others are written all the same. `Authorization: Token
 /// {device id}:{secret}` for a device.
@@ -73,7 +80,8 @@ pub(super) struct InfluxError {
         (status = 400, description = "Lines that were refused are named; all others are written", body = InfluxError),
         (status = 401, description = "No token, or none that fits", body = InfluxError),
         (status = 403, description = "Somebody's who may not write", body = InfluxError),
-        (status = 503, description = "The store is busy or failing; send again", body = InfluxError),
+        (status = 429, description = "A limit of the key is used up", body = InfluxError),
+        (status = 503, description = "The store is busy or failing, or the key's scope was changed meanwhile; send again", body = InfluxError),
     )
 )]
 pub(super) async fn write(State(inlets): State<Inlets>, request: Request) -> Response {
@@ -82,16 +90,6 @@ pub(super) async fn write(State(inlets): State<Inlets>, request: Request) -> Res
         Err(Failure::Problem(problem)) => answer(problem),
         Err(Failure::Lines(faults)) => answer_status(StatusCode::BAD_REQUEST, faults.into(), None),
     }
-}
-
-/// Whether anybody is there, as InfluxDB's clients ask
-#[utoipa::path(
-    get, path = "/ping", tag = "device", operation_id = "ping",
-    responses((status = 204, description = "Somebody is", headers(("X-Influxdb-Version" = String, description = "The server's own"))))
-)]
-pub(super) async fn ping() -> impl IntoResponse {
-    let version = HeaderValue::from_static(concat!("park-twin-", env!("CARGO_PKG_VERSION")));
-    (StatusCode::NO_CONTENT, [("x-influxdb-version", version)])
 }
 
 enum Failure {
@@ -111,6 +109,7 @@ fn answer(problem: Problem) -> Response {
         StatusCode::UNAUTHORIZED => "unauthorized",
         StatusCode::FORBIDDEN => "forbidden",
         StatusCode::PAYLOAD_TOO_LARGE => "request too large",
+        StatusCode::TOO_MANY_REQUESTS => "too many requests",
         StatusCode::SERVICE_UNAVAILABLE => "unavailable",
         _ => "invalid",
     };
@@ -136,8 +135,6 @@ struct Faults {
     count: u64,
     /// Lines.
     written: u64,
-    /// Points written and not told of yet.
-    points: u64,
 }
 
 impl Faults {
@@ -155,6 +152,12 @@ impl Faults {
             let said: String = format!("{field}{colon}{message}").chars().take(MOST_CHARACTERS).collect();
             self.shown.push(format!("line {line}: {said}"));
         }
+    }
+
+    /// What ended the upload, and how far it came.
+    fn and_then(&self, problem: Problem) -> Problem {
+        let message = format!("{}; {} lines before were written", problem.message, self.written);
+        Problem { message, ..problem }
     }
 }
 
@@ -174,8 +177,8 @@ async fn take(inlets: &Inlets, request: Request) -> Result<(), Failure> {
     let writer = inlets.writers.of(&request)?;
     let precision = precision(request.uri().query())?;
     let mut upload = Upload::open(request, LineEnds::OutsideQuotes, LONGEST_LINE)?;
-    let mut batch =
-        Batch { twin: &inlets.twin, writer, precision, text: Vec::new(), lines: Vec::new(), is_only: false };
+    let reader = Reader { twin: inlets.twin.clone(), writer, precision };
+    let mut batch = Batch::default();
     let mut faults = Faults::default();
     let read = loop {
         while let Some((number, line)) = upload.next() {
@@ -187,24 +190,24 @@ async fn take(inlets: &Inlets, request: Request) -> Result<(), Failure> {
                 }
             }
             if batch.is_full() {
-                batch.store(&mut faults).await?;
+                reader.store(std::mem::take(&mut batch), false, &mut faults).await?;
             }
         }
-        batch.writer.still_good()?;
-        batch.writer.wrote(std::mem::take(&mut faults.points), upload.take_received());
-        match upload.more().await {
+        let more = upload.more().await;
+        reader.writer.received(upload.take_received());
+        reader.writer.still_good().map_err(|problem| faults.and_then(problem))?;
+        match more {
             Ok(true) => {}
             Ok(false) => break Ok(()),
             Err(fault) => break Err(fault),
         }
     };
-    batch.is_only = faults.written + faults.count == 0 && batch.lines.len() == 1;
-    batch.store(&mut faults).await?;
-    batch.writer.wrote(std::mem::take(&mut faults.points), upload.take_received());
+    // A body of one line was sent as it was measured.
+    let is_only = faults.written + faults.count == 0 && batch.lines.len() == 1;
+    reader.store(batch, is_only, &mut faults).await?;
     if let Err(fault) = read {
-        let (written, status) = (faults.written, StatusCode::BAD_REQUEST);
-        let message = format!("{fault}; {written} lines before were written");
-        return Err(Problem::new(status, "UNREADABLE_BODY", message).into());
+        let problem = Problem::new(StatusCode::BAD_REQUEST, "UNREADABLE_BODY", fault.to_string());
+        return Err(faults.and_then(problem).into());
     }
     if faults.count > 0 { Err(Failure::Lines(faults)) } else { Ok(()) }
 }
@@ -220,18 +223,14 @@ fn precision(query: Option<&str>) -> Result<Precision, Problem> {
 }
 
 /// Lines to be stored together, one after another in `text`.
-struct Batch<'a> {
-    twin: &'a Twin,
-    writer: Writer,
-    precision: Precision,
+#[derive(Debug, Default)]
+struct Batch {
     text: Vec<u8>,
     /// Each line's number and where it ends.
     lines: Vec<(u64, usize)>,
-    /// The body is one line: it was sent as it was measured.
-    is_only: bool,
 }
 
-impl Batch<'_> {
+impl Batch {
     fn add(&mut self, number: u64, line: &[u8]) {
         let first = line.trim_ascii_start().first();
         if first.is_none_or(|&first| first == b'#') {
@@ -245,37 +244,35 @@ impl Batch<'_> {
         self.lines.len() >= BATCH_LINES || self.text.len() >= BATCH_BYTES
     }
 
-    /// Stores what is there and forgets it; lines that are refused are noted.
-    async fn store(&mut self, faults: &mut Faults) -> Result<(), Problem> {
-        let (text, lines) = (std::mem::take(&mut self.text), std::mem::take(&mut self.lines));
-        if lines.is_empty() {
+    fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.lines.iter().map(|&(_, end)| end));
+        starts.zip(&self.lines).map(|(start, &(_, end))| &self.text[start..end])
+    }
+}
+
+/// Knows what a line means that somebody writes.
+#[derive(Clone)]
+struct Reader {
+    twin: Twin,
+    writer: Writer,
+    precision: Precision,
+}
+
+impl Reader {
+    /// Stores lines; those that are refused are noted. What is stored is the writer's also when whoever sent it goes away meanwhile.
+    async fn store(&self, batch: Batch, is_only: bool, faults: &mut Faults) -> Result<(), Problem> {
+        if batch.lines.is_empty() {
             return Ok(());
         }
-        let mut patience = Patience::default();
-        let results = loop {
-            let now = clock::now();
-            let mut start = 0;
-            let mut numbers = Vec::with_capacity(lines.len());
-            let mut items = Vec::with_capacity(lines.len());
-            for &(number, end) in &lines {
-                items.push(self.item(&text[start..end], now));
-                numbers.push(number);
-                start = end;
-            }
-            match self.twin.ingest_items(&self.writer.sender(), items, self.is_only, now).await {
-                Ok(results) => break numbers.into_iter().zip(results),
-                Err(refusal) => match patience.pause(refusal.code) {
-                    Some(pause) => tokio::time::sleep(pause).await,
-                    None => return Err(self.not_stored(refusal, faults)),
-                },
-            }
-        };
-        for (number, result) in results {
-            match result.result {
-                Ok(accepted) => {
-                    faults.written += 1;
-                    faults.points += accepted.points as u64;
-                }
+        self.writer.still_good().map_err(|problem| faults.and_then(problem))?;
+        let numbers: Vec<u64> = batch.lines.iter().map(|&(number, _)| number).collect();
+        let reader = self.clone();
+        let storing = tokio::spawn(async move { reader.store_to_the_end(&batch, is_only).await });
+        let results = storing.await.unwrap_or_else(|error| Err(lost(&error)));
+        let results = results.map_err(|refusal| faults.and_then(Problem::of_payload(refusal)))?;
+        for (number, result) in numbers.into_iter().zip(results) {
+            match result {
+                Ok(()) => faults.written += 1,
                 // The twin has counted it.
                 Err(refusal) => faults.add(number, &refusal),
             }
@@ -283,26 +280,52 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn not_stored(&self, refusal: Refusal, faults: &Faults) -> Problem {
-        let written = faults.written;
-        let message = format!("{}; {written} lines before were written", refusal.message);
-        debug_assert!(is_store_fault(refusal.code));
-        Problem::of_payload(Refusal { message, ..refusal })
+    /// A result per line; what was accepted is durable.
+    async fn store_to_the_end(
+        &self,
+        batch: &Batch,
+        is_only: bool,
+    ) -> Result<Vec<Result<(), Refusal>>, Refusal> {
+        let mut patience = Patience::default();
+        let (results, fields) = loop {
+            let now = clock::now();
+            let (items, fields): (Vec<_>, Vec<_>) = batch.lines().map(|line| self.item(line, now)).unzip();
+            match self.twin.ingest_items(&self.writer.sender(), items, is_only, now).await {
+                Ok(results) => break (results, fields),
+                Err(refusal) => match patience.pause(refusal.code) {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => return Err(refusal),
+                },
+            }
+        };
+        let accepted = results.iter().filter_map(|item| item.result.as_ref().ok());
+        self.writer.wrote(accepted.map(|accepted| accepted.points as u64).sum());
+        let told = |(item, fields): (ItemResult, usize)| match item.result {
+            Ok(_) => Ok(()),
+            Err(refusal) if fields > 1 => {
+                let message = format!("{} (so none of the line's {fields} fields)", refusal.message);
+                Err(Refusal { message, ..refusal })
+            }
+            Err(refusal) => Err(refusal),
+        };
+        Ok(results.into_iter().zip(fields).map(told).collect())
     }
 
-    fn item<'l>(&self, line: &'l [u8], now: Timestamp) -> Result<DataItem<'l>, Refusal> {
-        let nothing = || Refusal::new(RefusalCode::EmptyData, "", "nothing in it");
-        let Point { measurement, tags, fields, timestamp } = Point::parse(line)?.ok_or_else(nothing)?;
-        let mut tags = tags;
-        let device = ["device", "host"].iter().find_map(|key| {
-            let at = tags.iter().position(|(known, _)| known == key)?;
-            Some(tags.swap_remove(at).1)
-        });
-        let Some(device_id) = device.or_else(|| self.writer.own().map(|own| Cow::Owned(own.to_string())))
-        else {
-            let message = "neither the tag device nor host says which device";
-            return Err(Refusal::new(RefusalCode::MissingField, "device", message));
-        };
+    /// What a line says, and how many fields it has.
+    fn item<'l>(&self, line: &'l [u8], now: Timestamp) -> (Result<DataItem<'l>, Refusal>, usize) {
+        match Point::parse(line) {
+            Ok(Some(point)) => {
+                let fields = point.fields.len();
+                (self.item_of(point, now), fields)
+            }
+            Ok(None) => (Err(Refusal::new(RefusalCode::EmptyData, "", "nothing in it")), 0),
+            Err(refusal) => (Err(refusal), 0),
+        }
+    }
+
+    fn item_of<'l>(&self, point: Point<'l>, now: Timestamp) -> Result<DataItem<'l>, Refusal> {
+        let Point { measurement, tags, fields, timestamp } = point;
+        let device_id = self.device_of(tags)?;
         device_id
             .parse::<DeviceId>()
             .map_err(|error| Refusal::new(RefusalCode::UnknownDevice, "device", error.to_string()))?;
@@ -317,12 +340,36 @@ impl Batch<'_> {
         let data = fields.into_iter().map(|(field, value)| (key_of(model, &measurement, field), sent(value)));
         let data: Vec<(Cow<'l, str>, SentRef<'l>)> = data.collect();
         for (key, _) in &data {
-            self.writer.require(self.twin, &device_id, key)?;
+            self.writer.require(&self.twin, &device_id, key)?;
         }
         if let Some(twice) = first_repeated(&data) {
             return Err(Refusal::new(RefusalCode::WrongType, format!("data.{twice}"), "is there twice"));
         }
         Ok(DataItem { at: None, device_id, timestamp, data })
+    }
+
+    /// Whose a line with these tags is. A host that is not there and one that is not for the writer are told alike: ids are not for
+    /// guessing.
+    fn device_of<'l>(&self, mut tags: Vec<(Cow<'l, str>, Cow<'l, str>)>) -> Result<Cow<'l, str>, Refusal> {
+        let mut take = |key: &str| {
+            let at = tags.iter().position(|(known, _)| known == key)?;
+            Some(tags.swap_remove(at).1)
+        };
+        if let Some(device) = take("device") {
+            return Ok(device);
+        }
+        if let Some(own) = self.writer.own() {
+            return Ok(Cow::Owned(own.to_string()));
+        }
+        let message = match take("host") {
+            Some(host) if self.writer.may_mean(&self.twin, &host) => return Ok(host),
+            Some(host) => {
+                let host: String = host.chars().take(MOST_OF_TAG).collect();
+                format!("there is no tag device, and the tag host, {host:?}, names no device you may write")
+            }
+            None => "neither the tag device nor the tag host says which device".to_owned(),
+        };
+        Err(Refusal::new(RefusalCode::MissingField, "device", message))
     }
 }
 

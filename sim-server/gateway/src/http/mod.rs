@@ -5,9 +5,10 @@
 //! | `POST /api/v1/device/data/sync`, `POST /api/v1/device/events` | a device's payloads, as on MQTT |
 //! | `GET /api/v1/device/stream` | the same over a WebSocket, and commands back ([`stream`]) |
 //! | `POST /api/v1/telemetry/import` | runs of readings as back-fill ([`import`]) |
-//! | `POST /api/v2/write`, `GET /ping` | InfluxDB's line protocol, and its clients' question whether anybody is there ([`influx`]) |
+//! | `POST /api/v2/write` | InfluxDB's line protocol ([`influx`]) |
+//! | `GET /ping`, `GET /health`, `GET /ready` | what InfluxDB's clients ask before they write ([`influx_probes`]) |
 //!
-//! Who may write by the last two is [`Writers`]' to say. A device sends its secret as `Authorization: Bearer` and is known by the `deviceId` of its payload's first item, or by
+//! Who may import and write line protocol is [`Writers`]' to say. A device sends its secret as `Authorization: Bearer` and is known by the `deviceId` of its payload's first item, or by
 //! the header `X-Device-Id`. Nothing is answered 2xx before it is durable. Bodies are read up to
 //! [`MAX_BODY_BYTES`]; a busy store answers 503 with `Retry-After`, so the device keeps its data and sends again.
 
@@ -16,6 +17,7 @@ mod data;
 mod identify;
 mod import;
 mod influx;
+mod influx_probes;
 mod stream;
 mod upload;
 mod writers;
@@ -24,10 +26,12 @@ pub use writers::{PersonCheck, PersonRefusal, Writers};
 
 use axum::{
     Router,
-    extract::{FromRef, Request},
+    extract::{FromRef, Request, State},
     routing::{get, post},
 };
 use futures::StreamExt;
+use shared::telemetry::{Refusal, RefusalCode};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use twin::Twin;
 use utoipa::{
@@ -58,13 +62,19 @@ impl FromRef<Inlets> for Twin {
 
 /// The routes, to be merged beside those people use.
 pub fn device_router(inlets: Inlets) -> Router {
+    let started = crate::clock::now();
     Router::new()
         .route("/api/v1/device/data/sync", post(data::sync))
         .route("/api/v1/device/events", post(data::events))
         .route("/api/v1/device/stream", get(stream::open))
         .route("/api/v1/telemetry/import", post(import::import))
         .route("/api/v2/write", post(influx::write))
-        .route("/ping", get(influx::ping))
+        .route("/ping", get(influx_probes::ping))
+        .route(
+            "/health",
+            get(async |State(inlets): State<Inlets>| influx_probes::health(inlets.shutdown.is_cancelled())),
+        )
+        .route("/ready", get(async move || influx_probes::ready(started)))
         .with_state(inlets)
 }
 
@@ -75,7 +85,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 #[derive(OpenApi)]
 #[openapi(
-    paths(data::sync, data::events, stream::open, import::import, influx::write, influx::ping),
+    paths(data::sync, data::events, stream::open, import::import, influx::write, influx_probes::ping, influx_probes::health,
+        influx_probes::ready),
     tags((name = "device", description = "What devices send; Authorization: Bearer <device secret>")),
     modifiers(&DeviceSecretScheme)
 )]
@@ -92,6 +103,12 @@ impl Modify for DeviceSecretScheme {
         let components = openapi.components.get_or_insert_default();
         components.add_security_scheme("device_secret", SecurityScheme::Http(scheme));
     }
+}
+
+/// A batch whose task ended without an answer: whether it was stored is not known, so it is to be sent again.
+fn lost(error: &JoinError) -> Refusal {
+    tracing::error!(%error, "a batch of telemetry was lost");
+    Refusal::new(RefusalCode::StorageFailed, "", "the server failed while storing")
 }
 
 /// Reads a body up to the limit, without reading one that announces to be larger.

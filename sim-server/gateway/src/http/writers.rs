@@ -88,13 +88,32 @@ impl Writer {
         }
     }
 
-    /// So many points of so many bytes became durable.
-    pub(super) fn wrote(&self, points: u64, bytes: u64) {
-        if let Writer::Key(pass) = self {
-            let now = clock::now();
-            pass.wrote(points, now);
-            pass.received(bytes, now);
+    /// So many points became durable.
+    pub(super) fn wrote(&self, points: u64) {
+        if let Writer::Key(pass) = self
+            && points > 0
+        {
+            pass.wrote(points, clock::now());
         }
+    }
+
+    /// So many bytes of a body came.
+    pub(super) fn received(&self, bytes: u64) {
+        if let Writer::Key(pass) = self
+            && bytes > 0
+        {
+            pass.received(bytes, clock::now());
+        }
+    }
+
+    /// Whether there is such a device and it may write of it.
+    pub(super) fn may_mean(&self, twin: &Twin, device: &str) -> bool {
+        let entry = twin.registry().get(device);
+        entry.is_some_and(|entry| match self {
+            Writer::Device(own) => entry.id() == own,
+            Writer::Person(_) => true,
+            Writer::Key(pass) => pass.may_see(entry.facts()),
+        })
     }
 
     /// The device meant where none is named.

@@ -13,6 +13,8 @@
 //! ```
 
 mod envelope;
+#[cfg(test)]
+mod fuzzing;
 mod session;
 
 use super::{
