@@ -6,7 +6,9 @@
 //! client misses intermediate values, never the latest.
 //!
 //! A client that was away says until when it has everything ([`ClientMessage::Resume`]) and is told what came meanwhile before the stream
-//! goes on, so that its curves have no gap.
+//! goes on, so that its curves have no gap. Nothing is missing that was measured after that moment and stored by the one that
+//! [`ServerMessage::Resumed`] names, however late it came; of more than [`RESUME_READINGS`] those are sent that keep the curve. From then on
+//! values are live: the newest of each point. What is stored later and is older than its point's newest value is not told; the history has it.
 //!
 //! Points are named once, in [`ServerMessage::Subscribed`], and by index afterwards.
 //!
@@ -72,7 +74,7 @@ pub enum ClientMessage {
     /// accepted ends the stream.
     Renew(String),
     /// Like `Subscribe`, after having been away: `Subscribed`, then what was measured since in `Missed`, the end of which `Resumed`
-    /// says, then a full snapshot.
+    /// says, then a full snapshot of that moment, from which live values go on.
     Resume(Resume),
 }
 
@@ -100,7 +102,7 @@ pub struct Resume {
 
 /// How far back a stream resumes.
 pub const RESUME_MS: i64 = 24 * crate::time::HOUR_MS;
-/// Readings of one point that a resumed stream sends; of more, those that keep the curve's shape and its peaks.
+/// Readings of one point that a resumed stream sends at a time; of more, those that keep the curve's shape and its peaks.
 pub const RESUME_READINGS: usize = 1_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -123,15 +125,18 @@ pub enum ServerMessage {
     Plan(Box<PlanView>),
     /// All alarms that need attention: the first after `Subscribed`, and whenever changes would not do.
     Alarms(Vec<Alarm>),
+    /// A command's state since it changed; of several changes one who is slow hears the last.
     Command(CommandUpdate),
     Pong(u64),
     /// The server's clock, at least every second: silence for three means the link is lost.
     Tick(Timestamp),
     /// Alarms that changed, as they now are. One that no longer needs attention leaves the list.
     AlarmsChanged(Vec<Alarm>),
-    /// What was measured while a client was away, some points at a time, oldest first. Points without a reading are left out.
+    /// What was measured while a client was away, some points at a time, oldest first. Points without a reading are left out. A point comes
+    /// again with what was stored meanwhile, also if that is older than what was told: readings of a point and an instant are one.
     Missed(Vec<Missed>),
-    /// Everything measured in this time, `from` excluded, has been sent. `from` is later than was asked for where that lies too far back.
+    /// Everything that was measured after `from` and stored until `to` (the server's clock) has been sent, whenever devices say that they
+    /// measured it. `from` is later than was asked for where that lies too far back.
     #[serde(rename_all = "camelCase")]
     Resumed {
         from: Timestamp,
@@ -146,7 +151,7 @@ pub struct Missed {
     /// Index into `Subscribed`.
     pub point: u32,
     pub readings: Vec<Reading>,
-    /// There were more than [`RESUME_READINGS`].
+    /// There were more than [`RESUME_READINGS`], of which these keep the curve's shape and its peaks.
     pub thinned: bool,
 }
 

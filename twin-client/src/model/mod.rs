@@ -139,8 +139,11 @@ impl ParkModel {
                 sort_alarms(&mut self.alarms);
             }
             ServerMessage::Command(update) => self.note_command(update),
-            // Curves are fetched, not resumed: see `Histories::stream_was_away`.
-            ServerMessage::Pong(_) | ServerMessage::Missed(_) | ServerMessage::Resumed { .. } => {}
+            // Never asked for: a stream is subscribed to, not resumed, and the curves on screen are fetched again
+            // (`Histories::stream_was_away`).
+            ServerMessage::Missed(_) | ServerMessage::Resumed { .. } => {}
+            // The link's own.
+            ServerMessage::Pong(_) => {}
             ServerMessage::Tick(server_now) => self.set_clock(server_now, local_now),
         }
     }

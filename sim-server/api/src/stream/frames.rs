@@ -4,6 +4,7 @@
 
 use super::{
     alarm_feed::{AlarmFeed, SeenStep},
+    command_feed::CommandFeed,
     wire::shared_frame,
 };
 use crate::{App, kept::Kept};
@@ -26,6 +27,7 @@ pub(crate) struct SharedFrames {
     energy: [Kept<i64>; 2],
     plan: [Kept<u64>; 2],
     alarms: AlarmFeed,
+    pub(super) commands: CommandFeed,
 }
 
 pub(super) fn place(encoding: Encoding) -> usize {

@@ -3,9 +3,10 @@
 //! Every client has a task of its own that looks every 50 ms at what changed since it last looked. Nothing is queued
 //! for a client, so a slow one misses values in between and never makes another wait; one that takes nothing for
 //! seconds is dropped. What all clients hear alike (energy, plan, alarms) is written once per encoding and shared. Between ticks a client's
-//! task sleeps: changes of the park wake nobody.
+//! task sleeps: changes of the park wake none of them, only the one listener that keeps commands' states for all.
 
 mod alarm_feed;
+mod command_feed;
 mod frames;
 mod link;
 mod resume;
@@ -42,6 +43,7 @@ pub(crate) fn accept(app: Arc<App>, upgrade: WebSocketUpgrade) -> Result<Respons
         let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_STREAMS", message);
         return Err(error.retry_after(10));
     };
+    app.frames.commands.begin(&app);
     Ok(upgrade.on_upgrade(move |socket: WebSocket| async move {
         let ended = session::serve(&app, socket, encoding).await;
         metrics::counter!("park_stream_ended_total", "reason" => ended.label()).increment(1);

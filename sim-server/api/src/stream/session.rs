@@ -2,6 +2,7 @@
 
 use super::{
     alarm_feed::SeenStep,
+    command_feed::SeenChange,
     link::{Ended, Link, Step, greet},
     resume::Absence,
     wire::payload,
@@ -15,8 +16,7 @@ use shared::{
     id::DeviceId,
     plan::PlanView,
     stream::{
-        ClientMessage, CommandUpdate, Encoding, PointInfo, PointValue, Presence, Resume, Selector,
-        ServerMessage,
+        ClientMessage, Encoding, PointInfo, PointName, PointValue, Presence, Resume, Selector, ServerMessage,
     },
     telemetry::Reading,
     time::{MINUTE_MS, SECOND_MS, Timestamp},
@@ -70,6 +70,7 @@ struct Session<'a> {
     subscription: Option<Subscription>,
     pending: Pending,
     alarms_seen: SeenStep,
+    commands_seen: SeenChange,
     /// Kept between ticks so that their room is.
     changed: Vec<(usize, Reading)>,
     values: Vec<PointValue>,
@@ -86,12 +87,11 @@ struct Subscription {
     seen: u64,
 }
 
-/// What changed since the last tick, newest per device or command.
+/// What changed since the last tick, newest per device.
 #[derive(Default)]
 struct Pending {
     presence: BTreeMap<DeviceId, Presence>,
     all_presence: bool,
-    commands: Vec<CommandUpdate>,
     registry: bool,
 }
 
@@ -106,6 +106,7 @@ impl<'a> Session<'a> {
             subscription: None,
             pending: Pending::default(),
             alarms_seen: None,
+            commands_seen: app.frames.commands.newest(),
             changed: Vec::new(),
             values: Vec::new(),
             last_second: now.0.div_euclid(SECOND_MS),
@@ -171,9 +172,10 @@ impl<'a> Session<'a> {
                 Ok(TwinChange::Presence(presence)) => {
                     self.pending.presence.insert(presence.device.clone(), presence);
                 }
-                Ok(TwinChange::Command(update)) => self.pending.commands.push(update),
+                // They come by the commands' feed, which does not fall behind when this client does.
+                Ok(TwinChange::Command(_)) => {}
                 Ok(TwinChange::Registry) => self.pending.registry = true,
-                // Some were missed: what can be read again is.
+                // Some were missed: all of it is told again.
                 Err(TryRecvError::Lagged(_)) => {
                     self.pending.all_presence = true;
                     self.pending.registry = true;
@@ -186,6 +188,11 @@ impl<'a> Session<'a> {
     /// Names the points, tells what was missed `after` a moment, then every known value; the first time also everything about the park.
     async fn subscribe(&mut self, selector: Selector, after: Option<Timestamp>) -> Step<()> {
         let first = self.subscription.is_none();
+        if first {
+            // Whatever changed until now is in what is sent next; what changes meanwhile may be in it, and is told after it.
+            self.changes = self.changes.resubscribe();
+            self.commands_seen = self.app.frames.commands.newest();
+        }
         self.set_subscription(selector, after).await?;
         if first {
             let now = (self.app.state.clock)();
@@ -197,8 +204,6 @@ impl<'a> Session<'a> {
             for frame in frames.into_iter().flatten().chain(alarms) {
                 self.link.feed_frame(frame).await?;
             }
-            // Whatever changed until now is in what was just sent.
-            self.changes = self.changes.resubscribe();
         }
         self.link.flush().await
     }
@@ -208,18 +213,50 @@ impl<'a> Session<'a> {
             self.app.state.twin.live().resolve(&selector).into_iter().unzip();
         let message = ServerMessage::Subscribed(infos);
         self.link.feed(&message).await?;
-        if let (Some(after), ServerMessage::Subscribed(infos)) = (after, message) {
-            self.feed_missed(infos, after).await?;
-        }
-        self.subscription = Some(Subscription { selector, points, seen: 0 });
-        self.feed_values(true).await
+        let seen = match (after, message) {
+            (Some(after), ServerMessage::Subscribed(infos)) => {
+                let names = infos.into_iter().map(|info| info.name);
+                self.feed_missed(&points, names, after).await?
+            }
+            _ => self.look_at_all(&points),
+        };
+        self.subscription = Some(Subscription { selector, points, seen });
+        self.feed_changed().await
     }
 
-    /// What of the points was measured after a moment. Live values wait meanwhile, but the clock goes on.
-    async fn feed_missed(&mut self, infos: Vec<PointInfo>, after: Timestamp) -> Step<()> {
+    /// What of the points was measured after a moment. The values of the moment at which the last look began are left in `changed`, and
+    /// their version is given: what was stored until then has been told, and live values go on from there. The clock goes on meanwhile.
+    async fn feed_missed(
+        &mut self,
+        points: &[u32],
+        names: impl Iterator<Item = PointName>,
+        after: Timestamp,
+    ) -> Step<u64> {
         let history = self.app.state.history.clone();
-        let names = infos.into_iter().map(|info| info.name);
         let mut absence = Absence::new(history, names, after, (self.app.state.clock)());
+        let mut last_took = Duration::MAX;
+        let (seen, to) = loop {
+            let began = Instant::now();
+            let now = (self.app.state.clock)();
+            let seen = self.look_at_all(points);
+            // A live value is in the history before it is in the table, so that this look finds it.
+            let newest = self.changed.iter().map(|(_, reading)| reading.timestamp).max();
+            absence.look(newest.map_or(now, |newest| newest.max(now)));
+            self.feed_look(&mut absence).await?;
+            let took = began.elapsed();
+            // Looks that do not get much shorter would go on for ever: so many points are asked about.
+            if took <= TICK || took > last_took / 2 {
+                break (seen, now);
+            }
+            last_took = took;
+        };
+        // What the client said meanwhile has not been heard yet.
+        self.last_heard = (self.app.state.clock)();
+        self.link.feed(&ServerMessage::Resumed { from: absence.told_from(to), to }).await?;
+        Ok(seen)
+    }
+
+    async fn feed_look(&mut self, absence: &mut Absence) -> Step<()> {
         while let Some(missed) = absence.step().await.map_err(|error| {
             tracing::error!(%error, "a stream cannot resume");
             Ended::PastUnreadable
@@ -229,8 +266,11 @@ impl<'a> Session<'a> {
             }
             self.tick_second((self.app.state.clock)()).await?;
             self.link.flush().await?;
+            if self.app.state.shutdown.is_cancelled() {
+                return Err(Ended::ServerStopping);
+            }
         }
-        self.link.feed(&ServerMessage::Resumed { from: absence.from, to: absence.to }).await
+        Ok(())
     }
 
     async fn tick(&mut self) -> Step<()> {
@@ -241,7 +281,7 @@ impl<'a> Session<'a> {
         if self.subscription.is_some() {
             self.gather();
             self.feed_pending().await?;
-            self.feed_values(false).await?;
+            self.feed_values().await?;
         }
         self.tick_second(now).await?;
         self.link.flush().await
@@ -285,7 +325,7 @@ impl<'a> Session<'a> {
             let changed = ServerMessage::Presence(pending.presence.into_values().collect());
             self.link.feed(&changed).await?;
         }
-        for update in pending.commands {
+        for update in self.app.frames.commands.since(&mut self.commands_seen) {
             self.link.feed(&ServerMessage::Command(update)).await?;
         }
         let encoding = self.link.encoding;
@@ -310,15 +350,22 @@ impl<'a> Session<'a> {
         self.link.feed(&ServerMessage::Presence(all.collect())).await
     }
 
-    /// Values that changed since last time; nothing when none did, unless `even_if_none`.
-    async fn feed_values(&mut self, even_if_none: bool) -> Step<()> {
+    /// Leaves every known value of some points in `changed`; gives the live table's version it is of.
+    fn look_at_all(&mut self, points: &[u32]) -> u64 {
+        self.changed.clear();
+        self.app.state.twin.live().changed_since(points, 0, &mut self.changed)
+    }
+
+    /// Values that changed since last time; nothing when none did.
+    async fn feed_values(&mut self) -> Step<()> {
         let Some(subscription) = &mut self.subscription else { return Ok(()) };
         self.changed.clear();
         let live = self.app.state.twin.live();
         subscription.seen = live.changed_since(&subscription.points, subscription.seen, &mut self.changed);
-        if self.changed.is_empty() && !even_if_none {
-            return Ok(());
-        }
+        if self.changed.is_empty() { Ok(()) } else { self.feed_changed().await }
+    }
+
+    async fn feed_changed(&mut self) -> Step<()> {
         self.values.clear();
         self.values.extend(self.changed.iter().map(|(position, reading)| PointValue {
             point: u32::try_from(*position).unwrap_or(u32::MAX),

@@ -4,17 +4,21 @@ use crate::park::{Park, now};
 use api::{Auth, AuthOptions};
 use axum::http::{HeaderValue, Method, header};
 use futures::{SinkExt, StreamExt};
+use history::{Point, SeriesKey};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use shared::{
+    command::{AckStatus, CommandAck, CommandRequest, CommandStatus, Issuer},
+    id::{CommandId, DeviceId},
     stream::{
-        ClientMessage, Denied, Encoding, Hello, Missed, PROTOCOL_VERSION, PointName, PointValue, RESUME_MS,
-        RESUME_READINGS, Resume, Selector, ServerMessage, Welcome,
+        ClientMessage, Denied, Encoding, Hello, Missed, PROTOCOL_VERSION, PointInfo, PointName, PointValue,
+        RESUME_MS, RESUME_READINGS, Resume, Selector, ServerMessage, Welcome,
     },
-    telemetry::Quality,
-    time::Timestamp,
+    telemetry::{Quality, Reading},
+    time::{SECOND_MS, Timestamp},
 };
 use std::{
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{
         Arc,
@@ -22,17 +26,37 @@ use std::{
     },
     time::Duration,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
+    MaybeTlsStream, WebSocketStream, client_async, connect_async,
     tungstenite::{self, Message, client::IntoClientRequest, protocol::CloseFrame},
 };
+use tokio_util::sync::CancellationToken;
 
 /// Longer than anything here takes; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn listen(park: &Park) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listen_on(park, TcpListener::bind("127.0.0.1:0").await.unwrap())
+}
+
+/// What a narrow socket holds: less than what a server has to say to one who does not read.
+const NARROW: u32 = 128 << 10;
+
+/// With sockets that hold little, so that the server soon waits for one who does not read.
+async fn listen_narrowly(park: &Park) -> SocketAddr {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_send_buffer_size(NARROW).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    listen_on(park, socket.listen(16).unwrap())
+}
+
+/// A park that bears slow clients for longer than a test waits.
+async fn patient_park() -> Park {
+    Park::with(api::ApiOptions { stream_send_within: 10 * PATIENCE, ..Default::default() }).await
+}
+
+fn listen_on(park: &Park, listener: TcpListener) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     let served =
         api::serve(listener, park.router.clone(), api::ServeOptions::default(), park.shutdown.clone());
@@ -47,10 +71,22 @@ struct Client {
 
 impl Client {
     async fn connect(address: SocketAddr, encoding: Encoding) -> Client {
+        Client::connect_by(TcpStream::connect(address).await.unwrap(), encoding).await
+    }
+
+    /// By a socket that holds little of what is not read.
+    async fn connect_narrowly(address: SocketAddr, encoding: Encoding) -> Client {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(NARROW).unwrap();
+        Client::connect_by(socket.connect(address).await.unwrap(), encoding).await
+    }
+
+    async fn connect_by(stream: TcpStream, encoding: Encoding) -> Client {
+        let address = stream.peer_addr().unwrap();
         let mut request = format!("ws://{address}/api/v1/stream").into_client_request().unwrap();
         let protocol = HeaderValue::from_static(encoding.subprotocol());
         request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
-        let (socket, response) = connect_async(request).await.unwrap();
+        let (socket, response) = client_async(request, MaybeTlsStream::Plain(stream)).await.unwrap();
         assert_eq!(response.headers()[header::SEC_WEBSOCKET_PROTOCOL], encoding.subprotocol());
         Client { socket, encoding }
     }
@@ -95,6 +131,21 @@ impl Client {
                 return found;
             }
         }
+    }
+
+    /// The same, unless the server's clock says first that all it had to say by now has been said.
+    async fn until_now<T>(&mut self, mut wanted: impl FnMut(ServerMessage) -> Option<T>) -> Option<T> {
+        let asked = now();
+        self.until(|message| match message {
+            ServerMessage::Tick(at) if at.since(asked) > SECOND_MS => Some(None),
+            message => wanted(message).map(Some),
+        })
+        .await
+    }
+
+    /// Asks for so much that the answer does not fit into the sockets, and reads none of it but its beginning.
+    async fn get_stuck(&mut self, selector: Selector) {
+        subscribed(self, selector).await;
     }
 
     async fn closed(&mut self) -> Option<CloseFrame> {
@@ -266,6 +317,181 @@ async fn a_long_absence_is_thinned_with_its_peaks_and_a_longer_one_is_cut() {
     assert!(grid.thinned && grid.readings.len() <= RESUME_READINGS, "{}", grid.readings.len());
     assert!(grid.readings.iter().any(|reading| reading.value == 9_000.0), "the peak is lost");
     assert!(grid.readings.is_sorted_by(|a, b| a.timestamp < b.timestamp));
+}
+
+/// Something a device measured, and when that was acknowledged.
+struct Said {
+    device: DeviceId,
+    at: i64,
+    acknowledged: Timestamp,
+    /// Something later was stored before it.
+    is_late: bool,
+}
+
+const BATTERY: [&str; 3] = ["power", "soc", "temperature"];
+
+/// Has a device report all its measurements at some instants, in one payload.
+async fn say(park: &Park, device: &DeviceId, instants: &[(i64, bool)], said: &mut Vec<Said>) {
+    let items: Vec<Value> = instants
+        .iter()
+        .map(|(at, _)| {
+            let data = json!({ "power": 1.0, "soc": 50.0, "temperature": 20.0 });
+            json!({ "deviceId": device, "timestamp": at, "data": data })
+        })
+        .collect();
+    let sender = twin::Sender::Device(device.clone());
+    for item in park.twin.ingest(&sender, json!(items).to_string().as_bytes(), now()).await.unwrap() {
+        item.result.unwrap();
+    }
+    let acknowledged = now();
+    said.extend(instants.iter().map(|&(at, is_late)| Said {
+        device: device.clone(),
+        at,
+        acknowledged,
+        is_late,
+    }));
+}
+
+#[tokio::test]
+async fn what_comes_while_the_past_is_told_is_told_too_also_when_it_comes_late() {
+    const DEVICES: usize = 66;
+    const PAST: i64 = 400;
+    let park = Arc::new(patient_park().await);
+    let (viewer, admin) = (park.token("viewer").await, park.token("admin").await);
+    let mut devices: Vec<DeviceId> = Vec::new();
+    for number in 0..DEVICES {
+        let id = format!("battery-{number}");
+        let registration = json!({ "deviceId": id, "model": "battery", "name": id });
+        park.post("/api/v1/devices", &admin, registration).await.data();
+        devices.push(id.parse().unwrap());
+    }
+    let left = Timestamp(now().0 - 2 * PAST * SECOND_MS);
+    let past = move |second: i64| left.0 + second * SECOND_MS;
+    let mut points = Vec::new();
+    for device in &devices {
+        for measurement in BATTERY {
+            let series = SeriesKey { device: device.clone(), measurement: measurement.parse().unwrap() };
+            points.extend((1..=PAST).map(|second| {
+                let timestamp = Timestamp(past(second));
+                Point {
+                    series: series.clone(),
+                    reading: Reading { value: 0.5, timestamp, quality: Quality::Good },
+                }
+            }));
+        }
+    }
+    park.history.append(points).await.unwrap();
+
+    let mut client = Client::connect_narrowly(listen_narrowly(&park).await, Encoding::Json).await;
+    client.hello(&viewer).await;
+    client.say(&ClientMessage::Resume(Resume { selector: Selector::All, after: left })).await;
+    let infos: Vec<PointInfo> = client
+        .until(|message| match message {
+            ServerMessage::Subscribed(infos) => Some(infos),
+            _ => None,
+        })
+        .await;
+    let missed = |message| match message {
+        ServerMessage::Missed(missed) => Some(missed),
+        _ => None,
+    };
+    let mut told = client.until(missed).await;
+    // More of the past than the sockets hold is still to come, so that the server waits for us while all this is stored.
+    let mut said = Vec::new();
+    let mut last = now().0;
+    for device in &devices {
+        last = now().0.max(last + 1);
+        let instants = [(last, false), (last + 1, false), (past(PAST / 2) + 1, true), (last + 2, false)];
+        say(&park, device, &instants, &mut said).await;
+        last += 2;
+    }
+    let certain = said.len();
+
+    // More comes all the while, until live values do.
+    let stop = CancellationToken::new();
+    let traffic = tokio::spawn({
+        let (park, devices, stop) = (Arc::clone(&park), devices.clone(), stop.clone());
+        async move {
+            let mut rounds = 0;
+            while !stop.is_cancelled() {
+                rounds += 1;
+                for device in &devices {
+                    last = now().0.max(last + 1);
+                    let late = past(1 + rounds % (PAST - 1)) + 2 + rounds / PAST;
+                    say(&park, device, &[(last, false), (late, true)], &mut said).await;
+                }
+            }
+            said
+        }
+    });
+    let to = client
+        .until(|message| match message {
+            ServerMessage::Missed(some) => {
+                told.extend(some);
+                None
+            }
+            ServerMessage::Resumed { from, to } => {
+                assert_eq!(from, left);
+                Some(to)
+            }
+            ServerMessage::Values(_) => panic!("live values before what was missed"),
+            _ => None,
+        })
+        .await;
+    let snapshot = client.until(values).await;
+    stop.cancel();
+    let said = traffic.await.unwrap();
+
+    let mut known: BTreeMap<(&str, &str), BTreeSet<i64>> = BTreeMap::new();
+    let name = |point: u32| {
+        let PointName { device, measurement } = &infos[point as usize].name;
+        (device.as_str(), measurement.as_str())
+    };
+    for some in &told {
+        assert!(!some.thinned);
+        known.entry(name(some.point)).or_default().extend(some.readings.iter().map(|r| r.timestamp.0));
+    }
+    let mut newest: BTreeMap<(&str, &str), i64> = BTreeMap::new();
+    for value in &snapshot {
+        known.entry(name(value.point)).or_default().insert(value.timestamp.0);
+        newest.insert(name(value.point), value.timestamp.0);
+    }
+    for device in &devices {
+        for measurement in BATTERY {
+            let known = &known[&(device.as_str(), measurement)];
+            assert!((1..=PAST).all(|second| known.contains(&past(second))), "{device} {measurement}");
+        }
+    }
+    assert!(
+        said[..certain].iter().all(|said| said.acknowledged < to),
+        "the past was told before all was stored"
+    );
+    for Said { device, at, acknowledged, is_late } in &said {
+        for measurement in BATTERY {
+            let point = (device.as_str(), measurement);
+            let is_before_live = *acknowledged < to || (!is_late && *at <= newest[&point]);
+            assert!(
+                !is_before_live || known[&point].contains(at),
+                "{point:?} at {at} is missing, late: {is_late}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_who_was_away_is_told_what_a_device_with_a_fast_clock_said() {
+    let park = Park::open().await;
+    let left = now();
+    let instants: Vec<i64> = (60..65).map(|second| left.0 + second * SECOND_MS).collect();
+    for at in &instants {
+        park.report("grid", Timestamp(*at), json!({ "power": 1.0 })).await;
+    }
+    let token = park.token("viewer").await;
+    let mut client = Client::connect(listen(&park).await, Encoding::Postcard).await;
+    client.hello(&token).await;
+    let (missed, ..) = resumed(&mut client, Selector::All, left).await;
+    let [grid] = missed.as_slice() else { panic!("{missed:?}") };
+    assert_eq!(grid.readings.iter().map(|reading| reading.timestamp.0).collect::<Vec<_>>(), instants);
 }
 
 #[tokio::test]
@@ -452,24 +678,136 @@ async fn a_stopping_server_says_goodbye() {
     assert_eq!(client.closed().await.unwrap().code, 1001.into());
 }
 
+/// So often that the values do not fit into narrow sockets.
+const OVER_AND_OVER: usize = 40_000;
+
+fn grid_over_and_over() -> Vec<DeviceId> {
+    vec!["grid".parse().unwrap(); OVER_AND_OVER]
+}
+
 #[tokio::test]
 async fn one_who_does_not_read_makes_no_other_wait() {
-    let park = Arc::new(Park::open().await);
+    let park = patient_park().await;
+    park.report("grid", now(), json!({ "power": 0.25 })).await;
     let token = park.token("viewer").await;
-    let address = listen(&park).await;
-    let mut stuck = Client::connect(address, Encoding::Json).await;
+    let address = listen_narrowly(&park).await;
+    let mut stuck = Client::connect_narrowly(address, Encoding::Json).await;
     stuck.hello(&token).await;
-    stuck.say(&ClientMessage::Subscribe(Selector::All)).await;
+    stuck.get_stuck(Selector::Devices(grid_over_and_over())).await;
     let mut live = Client::connect(address, Encoding::Postcard).await;
     live.hello(&token).await;
     assert_eq!(subscribed(&mut live, Selector::All).await.len(), 4);
     for round in 0..50 {
         let value = f64::from(round) + 0.5;
-        park.report("bess-1", now(), json!({ "soc": value })).await;
+        park.report("grid", now(), json!({ "power": value })).await;
         live.until(|m| values(m)?.iter().any(|v| v.value == value).then_some(())).await;
     }
-    // What the other reads at last is the newest, whatever it missed.
-    stuck.until(|m| values(m)?.iter().any(|v| v.value == 49.5).then_some(())).await;
+    // What was on its way to the other when it stopped reading, and then at once the newest: it was stuck all the while.
+    let mut heard = Vec::new();
+    while heard.last() != Some(&49.5) {
+        let some = stuck.until(values).await;
+        assert_eq!(some.len(), OVER_AND_OVER);
+        heard.push(some[0].value);
+    }
+    assert_eq!(heard, [0.25, 49.5]);
+}
+
+fn set_power(device: &str, id: &str) -> CommandRequest {
+    CommandRequest {
+        device_id: device.parse().unwrap(),
+        command_id: id.parse().unwrap(),
+        command: "setPower".into(),
+        parameters: [("power".to_owned(), json!(5.0))].into_iter().collect(),
+        timestamp: now(),
+        expires: None,
+    }
+}
+
+/// What a client knows of commands once it has heard all there is to hear by now.
+async fn known_commands(client: &mut Client) -> BTreeMap<CommandId, CommandStatus> {
+    let mut known = BTreeMap::new();
+    client
+        .until_now(|message| {
+            if let ServerMessage::Command(update) = message {
+                known.insert(update.command_id, update.status);
+            }
+            None::<()>
+        })
+        .await;
+    known
+}
+
+#[tokio::test]
+async fn one_who_was_stuck_hears_what_became_of_every_command() {
+    let park = patient_park().await;
+    park.report("grid", now(), json!({ "power": 1.0 })).await;
+    let token = park.token("viewer").await;
+    let mut client = Client::connect_narrowly(listen_narrowly(&park).await, Encoding::Json).await;
+    client.hello(&token).await;
+    subscribed(&mut client, Selector::All).await;
+    client.until(|m| matches!(m, ServerMessage::Alarms(_)).then_some(())).await;
+    client.get_stuck(Selector::Devices(grid_over_and_over())).await;
+    // Three changes each: more than are kept for one who does not take them.
+    let mut ended = BTreeMap::new();
+    for number in 0..400 {
+        let request = set_power("bess-1", &format!("c-{number}"));
+        let (device_id, command_id) = (request.device_id.clone(), request.command_id.clone());
+        let issuer = Issuer::User { name: "operator".into() };
+        park.twin.submit(request, issuer, now()).await.unwrap();
+        park.twin.command_sent(&command_id, now()).await;
+        let status = if number % 2 == 0 { AckStatus::Done } else { AckStatus::Rejected };
+        let ack = CommandAck { device_id: device_id.clone(), command_id, status, reason: None, result: None };
+        let record = park.twin.acknowledge(&twin::Sender::Device(device_id), ack, now()).await.unwrap();
+        ended.insert(record.request.command_id, record.status);
+    }
+    assert!(ended.values().all(|status| status.is_final()));
+    assert_eq!(known_commands(&mut client).await, ended);
+}
+
+#[tokio::test]
+async fn commands_that_change_faster_than_anyone_listens_are_told_as_they_are() {
+    let park = Park::open().await;
+    let (viewer, admin) = (park.token("viewer").await, park.token("admin").await);
+    let mut client = Client::connect(listen(&park).await, Encoding::Postcard).await;
+    client.hello(&viewer).await;
+    subscribed(&mut client, Selector::All).await;
+    let mut sent = BTreeMap::new();
+    for device in 0..12 {
+        let device = format!("battery-{device}");
+        let registration = json!({ "deviceId": device, "model": "battery", "name": device });
+        park.post("/api/v1/devices", &admin, registration).await.data();
+        for number in 0..100 {
+            let request = set_power(&device, &format!("{device}-{number}"));
+            sent.insert(request.command_id.clone(), CommandStatus::Sent);
+            park.twin.submit(request, Issuer::User { name: "operator".into() }, now()).await.unwrap();
+        }
+    }
+    // Nothing here is waited for, so nobody has a turn to listen.
+    for command in sent.keys() {
+        park.twin.command_sent(command, now()).await;
+    }
+    assert_eq!(known_commands(&mut client).await, sent);
+}
+
+#[tokio::test]
+async fn what_changes_while_the_first_answer_is_on_its_way_is_told_after_it() {
+    let park = patient_park().await;
+    park.report("grid", now(), json!({ "power": 1.0 })).await;
+    let (viewer, admin) = (park.token("viewer").await, park.token("admin").await);
+    let mut client = Client::connect_narrowly(listen_narrowly(&park).await, Encoding::Json).await;
+    client.hello(&viewer).await;
+    let mut devices = grid_over_and_over();
+    devices.push("bess-2".parse().unwrap());
+    client.get_stuck(Selector::Devices(devices)).await;
+    let registration = json!({ "deviceId": "bess-2", "model": "battery", "name": "two" });
+    park.post("/api/v1/devices", &admin, registration).await.data();
+    let points = client
+        .until_now(|m| match m {
+            ServerMessage::Subscribed(infos) => Some(infos.len()),
+            _ => None,
+        })
+        .await;
+    assert_eq!(points, Some(OVER_AND_OVER + BATTERY.len()));
 }
 
 #[tokio::test]
