@@ -60,7 +60,8 @@ pub(crate) async fn hand_over(twin: &Twin, sender: &Sender, channel: Channel, pa
     let entry = sender.own().and_then(|device| twin.registry().get(device.as_str()));
     match channel {
         Channel::Data => {
-            let since = Instant::now();
+            // The device is not late, nor its clock off, by what it waits for the store.
+            let (since, now) = (Instant::now(), twin.now());
             let turn = match &entry {
                 Some(entry) => Some(entry.turn.lock().await),
                 None => None,
@@ -68,7 +69,7 @@ pub(crate) async fn hand_over(twin: &Twin, sender: &Sender, channel: Channel, pa
             // Whoever waited behind others has waited for the store.
             let mut patience = Patience { waited: since.elapsed(), ..Patience::default() };
             let begun = loop {
-                let refusal = match twin.begin_ingest(sender, payload, twin.now()) {
+                let refusal = match twin.begin_ingest(sender, payload, now) {
                     Ok(begun) => break begun,
                     Err(refusal) => refusal,
                 };

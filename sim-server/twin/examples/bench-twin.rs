@@ -150,7 +150,7 @@ fn quality_steps(declared: bool) -> Result<Value, Box<dyn Error>> {
                 let value = (items % 1_000) as f64 / 10.0 + m as f64;
                 (m as u16, Reading { value, timestamp: at, quality: Quality::Good })
             }));
-            let verdict = device.judge(&rules, &limits, at, &mut readings, at);
+            let verdict = device.judge(&rules, &limits, at, &mut readings, at, |_| None);
             device.count(&verdict, &limits, at, at, true, &zone);
             doubted += u64::from(verdict.suspect);
             items += 1;

@@ -5,7 +5,7 @@
 use crate::{
     alarms::{AlarmInput, Subject},
     check::{ItemResult, Sender, TimeWindow, check},
-    quality::Verdict,
+    quality::{StepStates, Verdict},
     registry::DeviceEntry,
     twin::{Inner, Twin, begun, to_the_end},
 };
@@ -26,6 +26,7 @@ pub(crate) const LIVE_WITHIN_DELAYS: i64 = 10;
 struct Batch {
     kept: Vec<Kept>,
     readings: Vec<(u16, Reading)>,
+    refused: Vec<Refused>,
     /// Handed in by the device itself, just now.
     first_hand: bool,
     /// One item that came by itself rather than in an array.
@@ -38,13 +39,22 @@ struct Kept {
     timestamp: Timestamp,
     readings: Range<usize>,
     verdict: Verdict,
+    /// What the steps knew before it; none where the item before it is of the same device.
+    before: Option<StepStates>,
+}
+
+/// An item that is not kept. It counts once the rest of its payload is stored: what is not stored comes again as a whole.
+struct Refused {
+    code: RefusalCode,
+    entry: Option<Arc<DeviceEntry>>,
 }
 
 impl Batch {
     /// It was not stored.
     fn forget(&self) {
-        for kept in &self.kept {
-            kept.entry.quality.lock().forget(kept.timestamp);
+        for Kept { entry, timestamp, readings, verdict, before } in self.kept.iter().rev() {
+            let readings = &self.readings[readings.clone()];
+            entry.quality.lock().forget(verdict, *timestamp, readings, before.as_ref());
         }
     }
 }
@@ -99,13 +109,17 @@ impl Twin {
         let mut batch = Batch {
             kept: Vec::with_capacity(items.len()),
             readings: Vec::new(),
+            refused: Vec::new(),
             first_hand: matches!(sender, Sender::Device(_)),
             alone,
         };
         let results: Vec<ItemResult> =
             items.into_iter().map(|item| inner.judge(item, sender, &window, &mut batch, now)).collect();
         let stored = match batch.kept.is_empty() {
-            true => None,
+            true => {
+                inner.count_refused(&batch.refused, now);
+                None
+            }
             false => Some(inner.begin_store(batch, now)?),
         };
         Ok(async move {
@@ -169,7 +183,10 @@ impl Inner {
     ) -> ItemResult {
         let item = match item {
             Ok(item) => item,
-            Err(refusal) => return ItemResult { device: None, result: Err(self.count(refusal)) },
+            Err(refusal) => {
+                batch.refused.push(Refused { code: refusal.code, entry: None });
+                return ItemResult { device: None, result: Err(refusal) };
+            }
         };
         let start = batch.readings.len();
         match check(&item, sender, &self.registry, window, &mut batch.readings) {
@@ -178,18 +195,32 @@ impl Inner {
                 let readings = start..batch.readings.len();
                 let of_item = &mut batch.readings[readings.clone()];
                 let (rules, limits) = (&entry.rules, &self.quality.limits);
-                let mut verdict = entry.quality.lock().judge(rules, limits, item.timestamp, of_item, now);
+                let is_next = batch.kept.last().is_some_and(|kept| Arc::ptr_eq(&kept.entry, &entry));
+                let newest = |measurement| self.live.reading(entry.first_point + u32::from(measurement));
+                let (before, mut verdict) = {
+                    let mut quality = entry.quality.lock();
+                    let before = (!is_next).then(|| quality.states(rules));
+                    (before, quality.judge(rules, limits, item.timestamp, of_item, now, newest))
+                };
                 verdict.converted = accepted.converted as u32;
-                batch.kept.push(Kept { entry, timestamp: item.timestamp, readings, verdict });
+                batch.kept.push(Kept { entry, timestamp: item.timestamp, readings, verdict, before });
                 ItemResult { device, result: Ok(accepted) }
             }
             Err(refusal) => {
                 let entry = self.registry.get(&item.device_id);
-                if let Some(entry) = entry.as_ref().filter(|_| refusal.code != RefusalCode::NotYourDevice) {
-                    entry.quality.lock().count_refused(now, &self.quality.zone);
-                }
-                let device = entry.map(|entry| entry.id().clone());
-                ItemResult { device, result: Err(self.count(refusal)) }
+                let device = entry.as_ref().map(|entry| entry.id().clone());
+                let entry = entry.filter(|_| refusal.code != RefusalCode::NotYourDevice);
+                batch.refused.push(Refused { code: refusal.code, entry });
+                ItemResult { device, result: Err(refusal) }
+            }
+        }
+    }
+
+    fn count_refused(&self, refused: &[Refused], now: Timestamp) {
+        for Refused { code, entry } in refused {
+            self.meters.refused(*code);
+            if let Some(entry) = entry {
+                entry.quality.lock().count_refused(now, &self.quality.zone);
             }
         }
     }
@@ -240,6 +271,7 @@ impl Inner {
             self.meters.out_of_range.increment(out_of_range as u64);
         }
         self.count_quality(batch, now);
+        self.count_refused(&batch.refused, now);
         let mut at_fault: Vec<(&DeviceEntry, u16, Reading)> = Vec::new();
         // Alone in its payload is the common case and needs no map.
         let mut newest: HashMap<u32, (&DeviceEntry, Timestamp)> = HashMap::new();

@@ -105,7 +105,7 @@ pub(crate) async fn of_device(
                 return Err(ApiError::field("INVALID_VALUE", field, message));
             }
         }
-        let cleaning = cleaning_of(model, asked, query.fill, query.window, query.k)?;
+        let cleaning = cleaning_of(model, asked, query.fill, query.window, query.k, now)?;
         let (cleaned, next) = read_cleaned(&app.state.history, &series, (from, to), limit, &cleaning).await?;
         let points: Vec<_> = cleaned.points.iter().map(|point| (point.timestamp.0, point.value)).collect();
         reader.gave(points.len(), now);

@@ -154,7 +154,7 @@ async fn source(app: &App, reader: &Reader, ask: Ask) -> Result<(Source, Head), 
                 return Err(ApiError::field("INVALID_VALUE", "cleaned", message));
             };
             let model = &point.device.rules.model;
-            let cleaning = cleaning_of(model, point.measurement(), filling, window, k)?;
+            let cleaning = cleaning_of(model, point.measurement(), filling, window, k, (app.state.clock)())?;
             let cleaned = cleaned_of(history, point, cleaning, range);
             Ok((Source::Cleaned(Box::new(cleaned)), head))
         }

@@ -1,20 +1,23 @@
 //! The cleaned view of a series, page by page. Made anew from what is stored each time it is asked for.
 
 use crate::ApiError;
-use history::{History, SeriesKey};
+use history::{History, HistoryError, SeriesKey, Steps};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::{
+    telemetry::Reading,
     thing_model::{Measurement, MeasurementKind, ThingModel},
-    time::Timestamp,
+    time::{DAY_MS, HOUR_MS, SECOND_MS, Timestamp},
 };
 use twin::{Cleaned, Cleaning, Fill, Hampel, clean};
 use utoipa::ToSchema;
 
 /// The widest window of the spike filter.
 const WINDOW_MAX: usize = 201;
-/// Readings looked through for those just before the first one asked for.
-const BEFORE_MOST: usize = 20_000;
+/// Readings read at once, looking for those just before the first one asked for.
+const BEFORE_PAGE: usize = 20_000;
+/// So many times further back each time too few were found.
+const FURTHER: i64 = 8;
 
 /// How a gap is filled.
 #[derive(Debug, Deserialize, Serialize, Clone, Copy, ToSchema, JsonSchema)]
@@ -40,7 +43,7 @@ pub(crate) fn refuse_without_cleaning(
     Ok(())
 }
 
-/// How a measurement is cleaned: gaps by its own period, spikes in gauges only, since a register or a state has none that a median
+/// How a measurement is cleaned at `now`: gaps by its own period, spikes in gauges only, since a register or a state has none that a median
 /// could stand for.
 pub(crate) fn cleaning_of(
     model: &ThingModel,
@@ -48,6 +51,7 @@ pub(crate) fn cleaning_of(
     filling: Option<Filling>,
     window: Option<usize>,
     k: Option<f64>,
+    now: Timestamp,
 ) -> Result<Cleaning, ApiError> {
     let is_state = measurement.kind == MeasurementKind::State;
     let fill = match filling {
@@ -78,6 +82,7 @@ pub(crate) fn cleaning_of(
         fill,
         hampel: (measurement.kind == MeasurementKind::Gauge).then_some(hampel),
         resolution: 0.1f64.powi(i32::from(measurement.decimals)),
+        until: Some(now),
         ..Cleaning::default()
     })
 }
@@ -92,17 +97,90 @@ pub(crate) async fn read_cleaned(
     cleaning: &Cleaning,
 ) -> Result<(Cleaned, Option<Timestamp>), ApiError> {
     let around = cleaning.hampel.map_or(1, |hampel| hampel.half_window + 1);
-    let margin_ms = cleaning.fill_most_ms.max(around as i64 * cleaning.period_ms.unwrap_or(0));
-    let earliest = Timestamp(from.0.saturating_sub(margin_ms));
-    let before = history.readings(series, earliest, from, BEFORE_MOST).await?;
+    let expected_ms = around as i64 * cleaning.period_ms.unwrap_or(0);
+    let margin_ms = cleaning.fill_most_ms.max(expected_ms);
     let until = Timestamp(to.0.saturating_add(margin_ms));
     let asked = history.readings(series, from, until, limit + around).await?;
     let next = asked.get(limit).map(|reading| reading.timestamp).filter(|at| *at < to);
     let end = next.unwrap_or(to);
-    let mut readings = before[before.len().saturating_sub(around)..].to_vec();
+    let mut readings = newest_before(history, series, from, around, (2 * expected_ms, margin_ms)).await?;
     readings.extend(asked);
-    let mut cleaned = clean(&readings, &Cleaning { filled_most: limit, ..*cleaning });
+    let until = cleaning.until.filter(|_| next.is_none()).map(|now| now.min(to));
+    let mut cleaned = clean(&readings, &Cleaning { filled_most: limit, until, ..*cleaning });
     cleaned.points.retain(|point| from <= point.timestamp && point.timestamp < end);
     cleaned.gaps.retain(|gap| gap.from < end && from < gap.to);
     Ok((cleaned, next))
+}
+
+/// The newest readings before an instant, oldest first: `count` of them, or as many as there are within a margin. Where there are
+/// none, those that end with the newest one, however far back it is. `back_ms`: how far back is looked first, and the margin.
+async fn newest_before(
+    history: &History,
+    series: &SeriesKey,
+    before: Timestamp,
+    count: usize,
+    back_ms: (i64, i64),
+) -> Result<Vec<Reading>, HistoryError> {
+    let within = within_margin(history, series, before, count, back_ms).await?;
+    if !within.is_empty() {
+        return Ok(within);
+    }
+    match newest_instant(history, series, Timestamp(before.0.saturating_sub(back_ms.1))).await? {
+        Some(newest) => {
+            let after = Timestamp(newest.0.saturating_add(1));
+            within_margin(history, series, after, count, back_ms).await
+        }
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Looks back step by step: of a device that sends often, all of the margin would be much to read.
+async fn within_margin(
+    history: &History,
+    series: &SeriesKey,
+    before: Timestamp,
+    count: usize,
+    (first_ms, margin_ms): (i64, i64),
+) -> Result<Vec<Reading>, HistoryError> {
+    let mut back_ms = first_ms.max(SECOND_MS).min(margin_ms);
+    loop {
+        let mut newest: Vec<Reading> = Vec::new();
+        let mut from = Timestamp(before.0.saturating_sub(back_ms));
+        loop {
+            let page = history.readings(series, from, before, BEFORE_PAGE).await?;
+            let last = page.last().filter(|_| page.len() == BEFORE_PAGE).map(|reading| reading.timestamp);
+            newest.extend(page);
+            newest.drain(..newest.len().saturating_sub(count));
+            match last {
+                Some(last) => from = Timestamp(last.0.saturating_add(1)),
+                None => break,
+            }
+        }
+        if newest.len() >= count || back_ms >= margin_ms {
+            return Ok(newest);
+        }
+        back_ms = back_ms.saturating_mul(FURTHER).min(margin_ms);
+    }
+}
+
+/// When a series' newest reading before an instant is of, told by what the history keeps of its hours: looked for in a day, a month,
+/// all of it.
+async fn newest_instant(
+    history: &History,
+    series: &SeriesKey,
+    before: Timestamp,
+) -> Result<Option<Timestamp>, HistoryError> {
+    for back_ms in [DAY_MS, 32 * DAY_MS, i64::MAX] {
+        let back = before.0.saturating_sub(back_ms).max(0);
+        let from = Timestamp(back - back % HOUR_MS);
+        if from >= before {
+            break;
+        }
+        let told =
+            history.buckets_many(std::slice::from_ref(series), &Steps::between([from, before])?).await?;
+        if let Some(bucket) = told.into_iter().flatten().next_back() {
+            return Ok(Some(bucket.all.last_time));
+        }
+    }
+    Ok(None)
 }

@@ -3,8 +3,12 @@
 use crate::park::{Park, now};
 use api::Auth;
 use axum::http::Method;
+use history::{Point, SeriesKey};
 use serde_json::{Value, json};
-use shared::time::Timestamp;
+use shared::{
+    telemetry::{Quality, Reading},
+    time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp},
+};
 use twin::Sender;
 
 /// Far from any midnight of the park.
@@ -129,6 +133,64 @@ async fn the_cleaned_view_replaces_and_fills_and_says_so_and_raw_stays() {
         }
     }
     assert_eq!(&paged, points);
+}
+
+/// What the cleaned view of a measurement has between two instants: its points and its gaps.
+async fn cleaned(park: &Park, measurement: &str, from: i64, to: i64, more: &str) -> (Vec<Value>, Value) {
+    let path = format!("/api/v1/devices/probe/history?measurement={measurement}&from={from}&to={to}");
+    let mut data = park.get(&format!("{path}&cleaned=true{more}"), &park.token("viewer").await).await.data();
+    (data["points"].as_array().unwrap().clone(), data["gaps"].take())
+}
+
+#[tokio::test]
+async fn a_gap_reaches_from_the_last_reading_however_old_to_the_end_of_the_question_or_to_now() {
+    let park = at_noon().await;
+    let gap = |from: i64, to: i64| json!({ "from": from, "to": to, "filled": false });
+    let (from, to) = (NOON - 2 * HOUR_MS, NOON + HOUR_MS);
+    for (measurement, silent_ms) in
+        [("level", 2 * HOUR_MS + MINUTE_MS), ("still", 3 * DAY_MS + 1), ("power", 200 * DAY_MS)]
+    {
+        let last = NOON - silent_ms;
+        send(&park, last, json!({ measurement: 7.0 })).await.unwrap();
+        for fill in ["linear", "previous", "none"] {
+            let fill = format!("&fill={fill}");
+            let seen = cleaned(&park, measurement, from, to, &fill).await;
+            assert_eq!(seen, (vec![], json!([gap(last, NOON)])), "{measurement}{fill}");
+            let seen = cleaned(&park, measurement, from, NOON - HOUR_MS, &fill).await;
+            assert_eq!(seen, (vec![], json!([gap(last, NOON - HOUR_MS)])), "{measurement}{fill}");
+        }
+        let seen = cleaned(&park, measurement, NOON + 1, to, "").await;
+        assert_eq!(seen, (vec![], json!([])), "nothing is missing yet");
+        let back = NOON - 30 * MINUTE_MS;
+        send(&park, back, json!({ measurement: 8.0 })).await.unwrap();
+        let (points, gaps) = cleaned(&park, measurement, from, to, "").await;
+        assert_eq!((points, gaps), (vec![json!([back, 8.0])], json!([gap(last, back), gap(back, NOON)])));
+    }
+    let unheard = park.token("admin").await;
+    let body = json!({ "deviceId": "new", "model": "probe", "name": "new" });
+    assert_eq!(park.post("/api/v1/devices", &unheard, body).await.status, 201);
+    let path = format!("/api/v1/devices/new/history?measurement=level&from={from}&to={to}&cleaned=true");
+    assert_eq!(park.get(&path, &unheard).await.data()["gaps"], json!([]), "it never was");
+}
+
+#[tokio::test]
+async fn a_device_that_sends_often_is_looked_at_by_what_it_sent_last() {
+    let park = at_noon().await;
+    let start = NOON - 60_000;
+    let level = SeriesKey { device: "probe".parse().unwrap(), measurement: "level".parse().unwrap() };
+    // Ten a second for an hour; a ramp, so that what is far back is far off.
+    let points = (0..36_050_i64).map(|n| {
+        let value = if n == 36_000 { 99.0 } else { n as f64 / 1_000.0 };
+        let timestamp = Timestamp(start + (n - 36_000) * 100);
+        Point { series: level.clone(), reading: Reading { value, timestamp, quality: Quality::Good } }
+    });
+    park.history.append(points.collect()).await.unwrap();
+    let (whole, gaps) = cleaned(&park, "level", start - 5_000, start + 5_000, "").await;
+    assert_eq!((whole.len(), gaps), (100, json!([])));
+    let (points, gaps) = cleaned(&park, "level", start, start + 5_000, "").await;
+    assert_eq!((&points[..], gaps), (&whole[50..], json!([])));
+    let first = points[0][1].as_f64().unwrap();
+    assert!((first - 36.0).abs() < 0.1, "the spike is held against its neighbours: {first}");
 }
 
 #[tokio::test]

@@ -35,6 +35,11 @@ pub enum Fill {
 /// The deviation is estimated as 1.4826 times the median absolute deviation, which a minority of outliers does not move:
 /// Hampel, "The influence curve and its role in robust estimation", J. Am. Stat. Assoc. 69 (1974); as a moving window: Pearson
 /// et al., "Generalized Hampel filters", EURASIP J. Adv. Signal Process. 2016:87.
+///
+/// Where more than half of the window is the same, that estimate is zero and anything else would be a spike, a pump that runs
+/// for a third of the window too. There the deviation is estimated as √(π/2) times the mean absolute deviation from the median, as
+/// modified z-scores do (Iglewicz and Hoaglin, "How to detect and handle outliers", 1993; the case of zero: IBM SPSS Statistics): with
+/// `k` = 3, up to a quarter of the window is a spike, and more of it is a level.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hampel {
     /// Readings on either side of the one that is looked at.
@@ -60,6 +65,9 @@ pub struct Cleaning {
     pub resolution: f64,
     /// The most points filled in altogether; gaps beyond stay open.
     pub filled_most: usize,
+    /// Until when readings were to come: silence after the last one is a gap, up to here. It is never filled, since nothing says how
+    /// it went on.
+    pub until: Option<Timestamp>,
 }
 
 impl Default for Cleaning {
@@ -71,6 +79,7 @@ impl Default for Cleaning {
             hampel: Some(Hampel::default()),
             resolution: 0.0,
             filled_most: 100_000,
+            until: None,
         }
     }
 }
@@ -96,7 +105,7 @@ pub struct Point {
     pub flag: PointFlag,
 }
 
-/// No reading between two that are further apart than one and a half periods.
+/// No reading between two that are further apart than one and a half periods, or so long after the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Gap {
@@ -181,6 +190,10 @@ fn between(before: &Point, after: &Point, at: Timestamp) -> f64 {
 fn replace_spikes(points: &mut [Point], hampel: &Hampel, resolution: f64) {
     /// Of a normal distribution: its standard deviation over its median absolute deviation.
     const SIGMA_OF_MAD: f64 = 1.4826;
+    /// Its standard deviation over its mean absolute deviation, √(π/2).
+    const SIGMA_OF_MEAN_DEVIATION: f64 = 1.253_314;
+    /// A median deviation of up to a last digit (not two, whatever rounding makes of one) is of rounding alone.
+    const DIGITS_OF_FLAT: f64 = 1.5;
     let sent: Vec<f64> = points.iter().map(|p| p.value).collect();
     let mut window = Vec::with_capacity(2 * hampel.half_window + 1);
     for (index, point) in points.iter_mut().enumerate() {
@@ -193,7 +206,12 @@ fn replace_spikes(points: &mut [Point], hampel: &Hampel, resolution: f64) {
         window.extend_from_slice(&sent[from..to]);
         let median = median_of(&mut window);
         window.iter_mut().for_each(|value| *value = (*value - median).abs());
-        let deviation = SIGMA_OF_MAD * median_of(&mut window);
+        let typical = median_of(&mut window);
+        let deviation = if typical > DIGITS_OF_FLAT * resolution {
+            SIGMA_OF_MAD * typical
+        } else {
+            SIGMA_OF_MEAN_DEVIATION * window.iter().sum::<f64>() / window.len() as f64
+        };
         if (sent[index] - median).abs() > (hampel.k * deviation).max(resolution) {
             (point.value, point.flag) = (median, PointFlag::Spike);
         }
@@ -209,10 +227,11 @@ fn median_of(values: &mut [f64]) -> f64 {
 fn fill_gaps(points: &[Point], period_ms: i64, cleaning: &Cleaning) -> Cleaned {
     let mut cleaned = Cleaned { points: Vec::with_capacity(points.len()), gaps: Vec::new() };
     let mut left = cleaning.filled_most;
+    let is_gap = |apart_ms: i64| apart_ms.saturating_mul(2) > period_ms.saturating_mul(3);
     for (index, point) in points.iter().enumerate() {
         if let Some(before) = index.checked_sub(1).map(|i| &points[i]) {
             let apart = point.timestamp.since(before.timestamp);
-            if apart.saturating_mul(2) > period_ms.saturating_mul(3) {
+            if is_gap(apart) {
                 let missing = (apart + period_ms / 2) / period_ms - 1;
                 let wanted = usize::try_from(missing.max(1)).unwrap_or(usize::MAX);
                 let filled = cleaning.fill != Fill::None && apart <= cleaning.fill_most_ms && wanted <= left;
@@ -232,6 +251,11 @@ fn fill_gaps(points: &[Point], period_ms: i64, cleaning: &Cleaning) -> Cleaned {
             }
         }
         cleaned.points.push(*point);
+    }
+    if let (Some(last), Some(until)) = (points.last(), cleaning.until)
+        && is_gap(until.since(last.timestamp))
+    {
+        cleaned.gaps.push(Gap { from: last.timestamp, to: until, filled: false });
     }
     cleaned
 }
@@ -295,6 +319,28 @@ mod tests {
     }
 
     #[test]
+    fn silence_after_the_last_reading_is_a_gap_that_nothing_fills() {
+        let readings = good(&[(0, 0.0), (1, 10.0)]);
+        for fill in [Fill::Linear, Fill::Previous, Fill::None] {
+            let until = |second: i64| {
+                let until = Some(Timestamp(second * 1_000));
+                clean(&readings, &Cleaning { until, ..every_second(fill) })
+            };
+            let silent = until(9);
+            assert_eq!(silent.points.len(), 2, "{fill:?}");
+            assert_eq!(silent.gaps, [Gap { from: Timestamp(1_000), to: Timestamp(9_000), filled: false }]);
+            for second in [-5, 1, 2] {
+                assert!(until(second).gaps.is_empty(), "{second}");
+            }
+        }
+        assert!(
+            clean(&[], &Cleaning { until: Some(Timestamp(9_000)), ..every_second(Fill::None) })
+                .gaps
+                .is_empty()
+        );
+    }
+
+    #[test]
     fn what_cannot_be_is_replaced_and_what_is_doubted_stays_and_says_so() {
         let readings = series(&[
             (0, 900.0, Quality::OutOfRange),
@@ -334,12 +380,24 @@ mod tests {
         let ramp: Vec<f64> = (0..40).map(f64::from).collect();
         let mut digit = vec![5.0; 40];
         digit[20] = 5.1;
+        let flat_but = |level: f64, length: usize, noise: f64| -> Vec<f64> {
+            (0..40)
+                .map(|i| if (20..20 + length).contains(&i) { level } else { 5.0 + (i % 2) as f64 * noise })
+                .collect()
+        };
         for (what, values, expected) in [
             ("steady", &steady, vec![]),
             ("spikes", &spiky, vec![10, 25]),
             ("a step", &step, vec![]),
             ("a ramp", &ramp, vec![]),
             ("a last digit", &digit, vec![]),
+            ("one sample on a flat signal", &flat_but(40.0, 1, 0.0), vec![20]),
+            ("one sample two digits off a flat signal", &flat_but(5.2, 1, 0.0), vec![20]),
+            ("two samples on a flat signal", &flat_but(-40.0, 2, 0.0), vec![20, 21]),
+            ("a pulse of a third of the window", &flat_but(40.0, 4, 0.0), vec![]),
+            ("the same where the last digit flickers", &flat_but(40.0, 4, 0.1), vec![]),
+            ("one sample where the last digit flickers", &flat_but(40.0, 1, 0.1), vec![20]),
+            ("a pulse of half the window", &flat_but(40.0, 5, 0.0), vec![]),
         ] {
             assert_eq!(spikes(values), expected, "{what}");
         }

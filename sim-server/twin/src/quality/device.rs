@@ -39,18 +39,56 @@ pub struct Verdict {
     pub converted: u32,
 }
 
+/// What the steps go by: the samples of a device that were judged so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StepStates {
+    series: Vec<(RateState, StuckState)>,
+    skew: SkewEstimate,
+}
+
+impl StepStates {
+    /// Goes back to what was before samples that are not stored. Never goes on: of several batches that fail, in whatever order,
+    /// what was before the first of them is left. Samples that were judged and stored after it are forgotten as well, which
+    /// is as if they had not come: the steps compare with older samples, over a longer time.
+    fn back_to(&mut self, earlier: &StepStates) {
+        for ((rate, stuck), (rate_then, stuck_then)) in self.series.iter_mut().zip(&earlier.series) {
+            if rate_then.newest() < rate.newest() {
+                *rate = *rate_then;
+            }
+            if stuck_then.newest() < stuck.newest() {
+                *stuck = *stuck_then;
+            }
+        }
+        if earlier.skew.newest() < self.skew.newest() {
+            self.skew = earlier.skew;
+        }
+    }
+}
+
 /// What is remembered of a device. Nothing is allocated before it sends.
 #[derive(Debug, Default)]
 pub struct DeviceQuality {
-    series: Vec<(RateState, StuckState)>,
+    states: StepStates,
     recent: Recent,
-    skew: SkewEstimate,
     /// Counts that are not written yet.
     days: Vec<(ParkDay, DayCounts)>,
 }
 
 impl DeviceQuality {
-    /// Judges an item's readings, all of one instant, and flags those that are doubtful.
+    /// What is to be gone back to when an item that is judged next is not stored.
+    pub(crate) fn states(&mut self, rules: &ModelRules) -> StepStates {
+        self.begin(rules);
+        self.states.clone()
+    }
+
+    fn begin(&mut self, rules: &ModelRules) {
+        if self.states.series.is_empty() {
+            self.states.series = vec![Default::default(); with_steps(rules)];
+        }
+    }
+
+    /// Judges an item's readings, all of one instant, and flags those that are doubtful. `newest` is a measurement's newest stored
+    /// reading.
     pub fn judge(
         &mut self,
         rules: &ModelRules,
@@ -58,6 +96,7 @@ impl DeviceQuality {
         at: Timestamp,
         readings: &mut [(u16, Reading)],
         now: Timestamp,
+        newest: impl Fn(u16) -> Option<Reading>,
     ) -> Verdict {
         let mut verdict = Verdict { readings: readings.len() as u32, ..Verdict::default() };
         let fingerprint = duplicate::fingerprint(readings);
@@ -70,11 +109,13 @@ impl DeviceQuality {
             verdict.is_duplicate = true;
             return verdict;
         }
-        if self.series.is_empty() {
-            self.series = vec![Default::default(); with_steps(rules)];
+        if duplicate::is_newest(readings, newest) {
+            verdict.is_duplicate = true;
+            return verdict;
         }
+        self.begin(rules);
         if now.since(at) <= limits.live_ms {
-            verdict.is_skewed = self.skew.judge(at.0, now.0, limits.skew_ms);
+            verdict.is_skewed = self.states.skew.judge(at.0, now.0, limits.skew_ms);
         }
         let mut doubted = 0u64;
         for (place, (measurement, reading)) in readings.iter_mut().enumerate() {
@@ -84,7 +125,7 @@ impl DeviceQuality {
             }
             let (mut jumped, mut is_stuck) = (false, false);
             if let Some(Steps { rate, stuck, place }) = &rules.measurements[usize::from(*measurement)].steps
-                && let Some((rate_state, stuck_state)) = self.series.get_mut(*place)
+                && let Some((rate_state, stuck_state)) = self.states.series.get_mut(*place)
             {
                 jumped = rate.is_some_and(|limit| rate_state.judge(&limit, at.0, reading.value));
                 is_stuck = stuck.is_some_and(|limit| stuck_state.judge(&limit, at.0, reading.value));
@@ -101,9 +142,22 @@ impl DeviceQuality {
         verdict
     }
 
-    /// The store did not take the item.
-    pub(crate) fn forget(&mut self, at: Timestamp) {
-        self.recent.forget(at.0);
+    /// The store did not take an item that was judged. `before`: what was there before it, unless an item before it goes back
+    /// further.
+    pub(crate) fn forget(
+        &mut self,
+        verdict: &Verdict,
+        at: Timestamp,
+        readings: &[(u16, Reading)],
+        before: Option<&StepStates>,
+    ) {
+        // Its original is stored, or fails for itself.
+        if !verdict.is_duplicate {
+            self.recent.forget(at.0, duplicate::fingerprint(readings));
+        }
+        if let Some(before) = before {
+            self.states.back_to(before);
+        }
     }
 
     /// The item is durable: now it counts. `was_on_time` says whether the device ever was.
@@ -116,7 +170,7 @@ impl DeviceQuality {
         was_on_time: bool,
         zone: &TimeZone,
     ) {
-        let skew_ms = if now.since(at) <= limits.live_ms { self.skew.estimate_ms() } else { None };
+        let skew_ms = if now.since(at) <= limits.live_ms { self.states.skew.estimate_ms() } else { None };
         let (day, counts) = self.day(at, zone);
         let readings = u64::from(verdict.readings);
         if verdict.is_duplicate {
@@ -155,7 +209,7 @@ impl DeviceQuality {
     }
 
     pub(crate) fn skew_ms(&self) -> Option<i64> {
-        self.skew.estimate_ms()
+        self.states.skew.estimate_ms()
     }
 
     /// What is not written yet of a day.
@@ -174,5 +228,98 @@ impl DeviceQuality {
             Some((_, known)) => known.merge(counts),
             None => self.days.push((day, counts.clone())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_park;
+    use std::sync::Arc;
+
+    const LIMITS: SampleLimits = SampleLimits { late_ms: 30_000, live_ms: 300_000, skew_ms: 10_000 };
+
+    /// A battery whose power jumps from 5 kW a second on, and whose state of charge is stuck after 5 s.
+    fn rules() -> Arc<ModelRules> {
+        let scene = test_park::scene();
+        let mut model = scene.models.into_values().find(|model| model.id.as_str() == "battery").unwrap();
+        model.measurements[0].rate_per_s = Some(5.0);
+        model.measurements[1].stuck_after_s = Some(5);
+        ModelRules::new(model, &scene.alarms)
+    }
+
+    type Item = (Timestamp, Vec<(u16, Reading)>);
+
+    fn item(second: i64, power: f64) -> Item {
+        let at = second * 1_000;
+        (Timestamp(at), vec![(0, test_park::reading(power, at)), (1, test_park::reading(50.0, at))])
+    }
+
+    struct Judged {
+        item: Item,
+        verdict: Verdict,
+        before: StepStates,
+    }
+
+    /// Judges an item that comes a minute after the first one at the latest.
+    fn judge(device: &mut DeviceQuality, rules: &ModelRules, item: Item) -> Judged {
+        let (at, mut readings) = item;
+        let before = device.states(rules);
+        let verdict = device.judge(rules, &LIMITS, at, &mut readings, at, |_| None);
+        Judged { item: (at, readings), verdict, before }
+    }
+
+    fn forget(device: &mut DeviceQuality, judged: &Judged) {
+        let (at, readings) = &judged.item;
+        device.forget(&judged.verdict, *at, readings, Some(&judged.before));
+    }
+
+    #[test]
+    fn what_failed_is_judged_as_if_for_the_first_time_in_whatever_order_the_failures_are_told() {
+        let rules = rules();
+        let later = || vec![item(12, 90.0), item(13, 1.0), item(14, 80.0)];
+        let flags = |judged: &[Judged]| -> Vec<(u32, u32, bool)> {
+            judged.iter().map(|j| (j.verdict.jumps, j.verdict.stuck, j.verdict.is_duplicate)).collect()
+        };
+        for told in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let mut device = DeviceQuality::default();
+            for second in 0..12 {
+                judge(&mut device, &rules, item(second, 1.0));
+            }
+            let first: Vec<Judged> =
+                later().into_iter().map(|item| judge(&mut device, &rules, item)).collect();
+            assert_eq!(flags(&first), [(1, 1, false), (0, 1, false), (1, 1, false)]);
+            for failed in told {
+                forget(&mut device, &first[failed]);
+            }
+            let again: Vec<Judged> =
+                later().into_iter().map(|item| judge(&mut device, &rules, item)).collect();
+            assert_eq!(flags(&again), flags(&first), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_told_late_leaves_what_came_again_meanwhile() {
+        let rules = rules();
+        let mut device = DeviceQuality::default();
+        judge(&mut device, &rules, item(0, 1.0));
+        let spike = judge(&mut device, &rules, item(1, 90.0));
+        let next = judge(&mut device, &rules, item(2, 1.0));
+        forget(&mut device, &spike);
+        assert_eq!(judge(&mut device, &rules, item(1, 90.0)).verdict.jumps, 1);
+        forget(&mut device, &next);
+        assert!(judge(&mut device, &rules, item(1, 90.0)).verdict.is_duplicate, "it is stored by now");
+        assert_eq!(judge(&mut device, &rules, item(2, 80.0)).verdict.jumps, 1, "as after one doubted sample");
+    }
+
+    #[test]
+    fn a_duplicate_that_fails_does_not_make_its_original_unknown() {
+        let rules = rules();
+        let mut device = DeviceQuality::default();
+        judge(&mut device, &rules, item(0, 1.0));
+        let again = judge(&mut device, &rules, item(0, 1.0));
+        assert!(again.verdict.is_duplicate);
+        forget(&mut device, &again);
+        assert!(judge(&mut device, &rules, item(0, 1.0)).verdict.is_duplicate);
     }
 }

@@ -1,7 +1,8 @@
 //! Duplicates: the same item again, as after a reconnection of MQTT QoS 1.
 //!
-//! The last few items of a device are remembered by instant and fingerprint. A duplicate is stored as it was the first time,
-//! flags included, so that the history's "last written wins" changes nothing.
+//! The last few items of a device are remembered by instant and fingerprint. What was remembered is gone after a restart; then
+//! the newest readings, which the store gives back, still tell an item that brings nothing but them. A duplicate is stored as
+//! it was the first time, flags included, so that the history's "last written wins" changes nothing.
 
 use shared::telemetry::Reading;
 
@@ -33,12 +34,32 @@ impl Recent {
         self.next = (self.next + 1) % REMEMBERED;
     }
 
-    /// The store did not take what came for this instant: it may be sent again, and is no duplicate then.
-    pub(crate) fn forget(&mut self, at: i64) {
-        for seen in self.seen.iter_mut().filter(|s| s.at == at) {
-            *seen = Seen::default();
+    /// The store did not take this item: it may be sent again, and is no duplicate then.
+    pub(crate) fn forget(&mut self, at: i64, fingerprint: u64) {
+        let Some(place) = self.seen.iter().position(|s| s.at == at && s.fingerprint == fingerprint) else {
+            return;
+        };
+        self.seen[place] = Seen::default();
+        // Its place is the next one's, so that an item tried often does not push out all others.
+        if (place + 1) % REMEMBERED == self.next {
+            self.next = place;
         }
     }
+}
+
+/// Gives an item the flags it is stored with, when it says nothing but what its points' newest readings say already.
+pub(crate) fn is_newest(readings: &mut [(u16, Reading)], newest: impl Fn(u16) -> Option<Reading>) -> bool {
+    let is_known = |(measurement, reading): &(u16, Reading)| {
+        let known = newest(*measurement);
+        known.is_some_and(|known| known.timestamp == reading.timestamp && known.value == reading.value)
+    };
+    if readings.is_empty() || !readings.iter().all(is_known) {
+        return false;
+    }
+    for (measurement, reading) in readings {
+        *reading = newest(*measurement).unwrap_or(*reading);
+    }
+    true
 }
 
 /// Stands for an item's values; never 0.
@@ -70,8 +91,15 @@ mod tests {
         for (at, other) in [(6, item(&[1.0, 2.0])), (5, item(&[2.0, 1.0])), (5, item(&[1.0])), (0, 0)] {
             assert_eq!(recent.find(at, other | 1), None, "{at}");
         }
-        recent.forget(5);
-        assert_eq!(recent.find(5, item(&[1.0, 2.0])), None);
+        recent.remember(5, item(&[3.0]), 0);
+        recent.forget(5, item(&[3.0]));
+        assert_eq!(recent.find(5, item(&[1.0, 2.0])), Some(0b10), "another item of the same instant stays");
+        for _ in 0..20 {
+            recent.remember(6, item(&[4.0]), 0);
+            recent.forget(6, item(&[4.0]));
+        }
+        assert_eq!(recent.find(6, item(&[4.0])), None);
+        assert_eq!(recent.find(5, item(&[1.0, 2.0])), Some(0b10), "an item tried often pushes out no other");
         for at in 0..20 {
             recent.remember(at, item(&[at as f64]), 0);
         }

@@ -24,6 +24,7 @@ pub use device::{DeviceQuality, SampleLimits, Verdict};
 pub use fuse::fuse;
 pub use report::{QualityError, QualityQuery};
 
+pub(crate) use device::StepStates;
 pub(crate) use report::QualityBook;
 
 use crate::model::ModelRules;

@@ -49,6 +49,14 @@ impl RateState {
     }
 }
 
+impl RateState {
+    /// The newest sample that moved this; the state before it has an older one.
+    pub(crate) fn newest(&self) -> Option<i64> {
+        let believed = self.believed.map(|(at, _)| at);
+        if self.agreeing > 0 { believed.max(Some(self.doubted.0)) } else { believed }
+    }
+}
+
 impl RateLimit {
     fn allows(&self, (from_at, from): (i64, f64), at: i64, value: f64) -> bool {
         let change = if self.is_counter && value < from { value } else { value - from };

@@ -41,6 +41,11 @@ impl SkewEstimate {
         least > limit_ms && most - least <= limit_ms
     }
 
+    /// When the newest arrival came that moved this; the estimate before it has an older one.
+    pub(crate) fn newest(&self) -> i64 {
+        self.last
+    }
+
     fn least_and_most(&self) -> Option<(i64, i64)> {
         let known = &self.lateness_ms[..self.seen.min(SAMPLES)];
         let (least, most) = (known.iter().min()?, known.iter().max()?);

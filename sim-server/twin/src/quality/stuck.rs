@@ -38,6 +38,11 @@ impl StuckState {
             && at - self.since >= limit.after_ms
             && !limit.at_rest.iter().flatten().any(|rest| *rest == value)
     }
+
+    /// The newest sample that moved this; the state before it has an older one.
+    pub(crate) fn newest(&self) -> Option<i64> {
+        (self.samples > 0).then_some(self.newest)
+    }
 }
 
 #[cfg(test)]
