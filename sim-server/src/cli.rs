@@ -47,6 +47,9 @@ pub(crate) struct ServeArgs {
     /// A gateway's own name, the same at every start: the broker keeps what it has not acknowledged under it.
     #[arg(long, env = "PARK_NAME")]
     pub(crate) name: Option<String>,
+    /// Takes a gateway out of service for good: it takes what the broker still keeps under its name, ends its session there and stops.
+    #[arg(long, requires = "name")]
+    pub(crate) leave: bool,
     /// The park: a folder with park.toml, devices.toml and the rest. A gateway needs none.
     #[arg(long, env = "PARK_SCENE")]
     pub(crate) scene: Option<PathBuf>,

@@ -90,7 +90,14 @@ pub(crate) async fn serve_gateway(args: ServeArgs) -> anyhow::Result<()> {
     let options = UpstreamOptions { client_id: format!("{GROUP}-{name}"), ..UpstreamOptions::default() };
     let relay = tokio::spawn({
         let stop = shutdown.clone();
-        async move { gateway::run_relay(&ways.broker, frames, GROUP, options, stop).await }
+        let leave = args.leave;
+        async move {
+            if leave {
+                gateway::leave_relay(&ways.broker, frames, GROUP, options, stop).await
+            } else {
+                gateway::run_relay(&ways.broker, frames, GROUP, options, stop).await
+            }
+        }
     });
     tracing::info!(name, writer, http = %address, "ready");
     let mut relay = relay;

@@ -21,7 +21,7 @@ impl Broker {
             &config,
             format!(
                 "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {}/\n\
-                 autosave_interval 1\nmax_queued_messages 0\nuser root\n",
+                 autosave_interval 1\nmax_queued_messages 0\nmax_inflight_messages 1000\nuser root\n",
                 folder.display()
             ),
         )?;

@@ -8,6 +8,7 @@ pub mod certificates;
 pub mod database;
 pub mod device;
 pub mod paho;
+pub mod postgres;
 pub mod process;
 pub mod server;
 
@@ -16,6 +17,7 @@ pub use certificates::{Authority, Identity};
 pub use database::Database;
 pub use device::{Device, Outcome};
 pub use paho::Paho;
+pub use postgres::Postgres;
 pub use process::{binary, free_port, repository, tool};
 pub use server::Server;
 

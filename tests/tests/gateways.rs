@@ -2,7 +2,9 @@
 //! nothing the broker took is lost, and nothing is there twice.
 
 use anyhow::Context;
-use park_tests::{Broker, Database, Device, Outcome, Server, binary, eventually, free_port, now_ms};
+use park_tests::{
+    Broker, Database, Device, Outcome, Postgres, Server, binary, eventually, free_port, now_ms,
+};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
@@ -94,6 +96,7 @@ impl Drop for Gateway {
 }
 
 /// A device that publishes through the broker until it is told to stop.
+#[derive(Default)]
 struct Publisher {
     id: String,
     first_ms: i64,
@@ -130,8 +133,9 @@ impl Publisher {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_any_process_loses_nothing_and_repeats_nothing() -> anyhow::Result<()> {
-    let Some(own) = Database::fresh()? else { return Ok(()) };
-    let database = own.url();
+    let folder = tempfile::tempdir()?;
+    let Some(mut postgres) = Postgres::start(folder.path()).await? else { return Ok(()) };
+    let database = postgres.url();
     let number = |variable: &str| std::env::var(variable).ok().and_then(|text| text.parse().ok());
     let seed: u64 = number("PARK_TEST_SEED").unwrap_or_else(rand::random);
     eprintln!("seed {seed}: PARK_TEST_SEED={seed} draws the same kills again");
@@ -139,7 +143,6 @@ async fn killing_any_process_loses_nothing_and_repeats_nothing() -> anyhow::Resu
     let is_long = std::env::var("PARK_TEST_LONG").is_ok_and(|long| long == "yes");
     let kills = if is_long { KILLS_LONG } else { KILLS };
 
-    let folder = tempfile::tempdir()?;
     let broker = Broker::start(folder.path()).await?;
     let url = broker.url();
     let data = folder.path().join("data");
@@ -157,9 +160,7 @@ async fn killing_any_process_loses_nothing_and_repeats_nothing() -> anyhow::Resu
     for index in 0..DEVICES {
         let id = name_of(&format!("relayed-{index}"));
         server.register(&id, "feeder-meter").await?;
-        let publisher =
-            Publisher { id, first_ms, acknowledged: AtomicI64::new(0), stop: AtomicBool::new(false) };
-        let publisher = Arc::new(publisher);
+        let publisher = Arc::new(Publisher { id, first_ms, ..Publisher::default() });
         let port = broker.port;
         let task = tokio::spawn({
             let publisher = Arc::clone(&publisher);
@@ -172,11 +173,16 @@ async fn killing_any_process_loses_nothing_and_repeats_nothing() -> anyhow::Resu
     for kill in 0..kills {
         let until = acknowledged() + random.random_range(50..1_500);
         eventually("the load goes on", async || Ok((acknowledged() >= until).then_some(()))).await?;
-        match random.random_range(0..=gateways.len()) {
+        match random.random_range(0..=gateways.len() + 1) {
             at if at < gateways.len() => {
                 let gateway = &mut gateways[at];
                 gateway.kill()?;
                 gateway.start().await?;
+            }
+            // The rest goes on without it, or waits.
+            at if at == gateways.len() => {
+                postgres.kill()?;
+                postgres.restart().await?;
             }
             _ => {
                 server.kill()?;
@@ -204,6 +210,51 @@ async fn killing_any_process_loses_nothing_and_repeats_nothing() -> anyhow::Resu
         assert_eq!(server.history(&publisher.id, "power").await?, expected);
     }
     Ok(())
+}
+
+/// What the broker kept for it comes to the server, nothing new does, and the broker forgets it.
+#[tokio::test]
+async fn a_gateway_that_leaves_takes_what_is_its_own_and_no_more() -> anyhow::Result<()> {
+    const EARLIER: i64 = 3_000;
+    let Some(own) = Database::fresh()? else { return Ok(()) };
+    let database = own.url();
+    let folder = tempfile::tempdir()?;
+    let broker = Broker::start(folder.path()).await?;
+    let url = broker.url();
+    let options = ["--roles", "server", "--mqtt-upstream", &url, "--database", &database];
+    let server = Server::start(&folder.path().join("data"), &options).await?;
+    let mut gateway = Gateway::new(folder.path(), &name_of("gateway-e"), &url, &database)?;
+    gateway.start().await?;
+    let id = name_of("relayed-left");
+    server.register(&id, "feeder-meter").await?;
+    let publish = async |first_ms: i64, count: i64| {
+        let publisher = Publisher { id: id.clone(), first_ms, ..Publisher::default() };
+        let stop = async {
+            let acknowledged = || publisher.acknowledged.load(Ordering::Relaxed);
+            eventually("the load goes on", async || Ok((acknowledged() >= count).then_some(()))).await?;
+            publisher.stop.store(true, Ordering::Relaxed);
+            anyhow::Ok(())
+        };
+        tokio::try_join!(publisher.publish(broker.port), stop).map(|(sent, ())| sent)
+    };
+    let stored = async || anyhow::Ok(server.history(&id, "power").await?.len() as i64);
+    let first_ms = now_ms() - 3_600_000;
+    let mut sent = publish(first_ms, 100).await?;
+    eventually("the gateway reads", async || Ok((stored().await? == sent).then_some(()))).await?;
+
+    gateway.kill()?;
+    sent += publish(first_ms + sent, EARLIER).await?;
+    gateway.arguments.push("--leave".to_owned());
+    let left = Command::new(binary("sim-server")?).args(&gateway.arguments).output()?;
+    let said = String::from_utf8_lossy(&left.stdout);
+    assert!(left.status.success(), "{said}{}", String::from_utf8_lossy(&left.stderr));
+    // What comes now is no gateway's.
+    publish(first_ms + sent, 100).await?;
+    eventually("all that was its own has come", async || Ok((stored().await? == sent).then_some(()))).await?;
+    gateway.arguments.pop();
+    gateway.start().await?;
+    let again = publish(first_ms + 3_000_000, 100).await?;
+    eventually("it reads as a new one", async || Ok((stored().await? == sent + again).then_some(()))).await
 }
 
 #[tokio::test]

@@ -16,7 +16,8 @@
 //!
 //! - [`serve_mqtt`]: the endpoint devices connect to.
 //! - [`run_upstream`]: the same through somebody else's broker.
-//! - [`run_relay`], [`run_server`]: the same with several machines, gateways and the server behind them.
+//! - [`run_relay`], [`run_server`]: the same with several machines, gateways and the server behind them; [`leave_relay`] takes a gateway
+//!   out of service.
 //! - [`device_router`]: the HTTP routes devices use; [`openapi`] describes them.
 
 mod bulk;
@@ -33,7 +34,7 @@ pub mod upstream;
 pub use http::{Inlets, PersonRefusal, Writers, device_router, openapi};
 pub use ingest::Channel;
 pub use mqtt::{Line, MqttListeners, MqttOptions, MqttTls, MqttTlsFiles, serve_mqtt};
-pub use upstream::{IntakeOptions, UpstreamOptions, run_relay, run_server, run_upstream};
+pub use upstream::{IntakeOptions, UpstreamOptions, leave_relay, run_relay, run_server, run_upstream};
 
 /// Why a gateway could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,8 @@ pub enum GatewayError {
     UpstreamUrl { url: String, reason: String },
     #[error("MQTT sessions: {0}")]
     Sessions(#[from] records::RecordsError),
+    #[error("ending the gateway's session at the upstream broker: {0}; start it again to end it")]
+    UpstreamSession(String),
     #[error("MQTT's TLS: {path}: {reason}", path = path.display())]
     Tls { path: std::path::PathBuf, reason: String },
 }

@@ -22,7 +22,7 @@ use frames::{FrameReader, FrameWriter};
 use history::History;
 pub use intake::IntakeOptions;
 use link::{Ended, Link};
-use rumqttc::{MqttOptions as ClientOptions, OptionError};
+use rumqttc::{AsyncClient, Event, MqttOptions as ClientOptions, OptionError, Packet};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -84,6 +84,37 @@ pub async fn run_relay(
     keep_linked(url, duty, &Heard::default(), options, shutdown).await
 }
 
+/// A gateway's last service: takes what the broker at `url` still keeps for it, but nothing new, and then ends its session there. On
+/// `shutdown` before that the session stays as it is.
+pub async fn leave_relay(
+    url: &str,
+    frames: FrameWriter,
+    group: &str,
+    options: UpstreamOptions,
+    shutdown: CancellationToken,
+) -> Result<(), GatewayError> {
+    let mut client = client_options(url, &options)?;
+    let duty = Duty::Relay { frames, group: group.to_owned() };
+    let has_left = link_until_left(url, duty, &Heard::default(), &options, true, &shutdown).await?;
+    if !has_left {
+        return Ok(());
+    }
+    client.set_clean_session(true);
+    let (client, mut protocol) = AsyncClient::new(client, 1);
+    loop {
+        match protocol.poll().await {
+            Ok(Event::Incoming(Packet::ConnAck(_))) => break,
+            Ok(_) => {}
+            Err(error) => return Err(GatewayError::UpstreamSession(error.to_string())),
+        }
+    }
+    tracing::info!("the broker keeps nothing for this gateway any more");
+    let goodbye = client.disconnect().await;
+    // It goes out with the next polls, the last of which says that the connection is closed.
+    while goodbye.is_ok() && protocol.poll().await.is_ok() {}
+    Ok(())
+}
+
 /// The server's side of gateways: takes their frames, and speaks to devices through the broker at `url`.
 pub async fn run_server(
     url: &str,
@@ -106,21 +137,34 @@ pub async fn run_server(
 
 async fn keep_linked(
     url: &str,
-    mut duty: Duty,
+    duty: Duty,
     heard: &Heard,
     options: UpstreamOptions,
     shutdown: CancellationToken,
 ) -> Result<(), GatewayError> {
-    let client = client_options(url, &options)?;
+    link_until_left(url, duty, heard, &options, false, &shutdown).await.map(drop)
+}
+
+/// Whether it left, and was not shut down before.
+async fn link_until_left(
+    url: &str,
+    mut duty: Duty,
+    heard: &Heard,
+    options: &UpstreamOptions,
+    is_last: bool,
+    shutdown: &CancellationToken,
+) -> Result<bool, GatewayError> {
+    let client = client_options(url, options)?;
     let (host, port) = client.broker_address();
     let mut pause = options.first_pause;
     let connected = metrics::gauge!("park_upstream_connected");
     loop {
-        let link = Link::new(client.clone(), &mut duty, &options);
-        let ended = link.run(heard, &connected, &shutdown).await;
+        let link = Link::new(client.clone(), &mut duty, options, is_last);
+        let ended = link.run(heard, &connected, shutdown).await;
         connected.set(0.0);
         match ended {
-            Ended::Shutdown => return Ok(()),
+            Ended::Shutdown => return Ok(false),
+            Ended::Left => return Ok(true),
             Ended::Lost { why, was_connected } => {
                 if was_connected {
                     pause = options.first_pause;
@@ -130,7 +174,7 @@ async fn keep_linked(
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = shutdown.cancelled() => return Ok(()),
+            () = shutdown.cancelled() => return Ok(false),
         }
         pause = (pause * 2).min(options.longest_pause);
     }

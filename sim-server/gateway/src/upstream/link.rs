@@ -39,7 +39,12 @@ const LAST_JOBS: Duration = Duration::from_secs(10);
 /// Why a link ended.
 pub(super) enum Ended {
     Shutdown,
-    Lost { why: String, was_connected: bool },
+    /// The broker has nothing left for us, and will have nothing any more.
+    Left,
+    Lost {
+        why: String,
+        was_connected: bool,
+    },
 }
 
 /// Why a step failed.
@@ -72,10 +77,33 @@ pub(super) struct Link<'a> {
     requested: VecDeque<(DeviceId, CommandId)>,
     in_flight: HashMap<u16, (DeviceId, CommandId)>,
     was_connected: bool,
+    /// When this is to be the last one.
+    leaving: Option<Leaving>,
 }
 
+/// The subscriptions are ended, and what the broker kept under them is taken. It answers in order and sends what it has room for: when it
+/// says several times in a row that they are ended, and sent nothing between, while all it sent before is acknowledged, nothing is left.
+#[derive(Debug, Default)]
+struct Leaving {
+    /// Ends of subscriptions that are not confirmed.
+    asked: usize,
+    /// Whether something came since they were asked for.
+    came: bool,
+    /// Times they were all confirmed and nothing came.
+    quiet: usize,
+}
+
+/// So many times in a row.
+const QUIET_ROUNDS: usize = 3;
+
 impl<'a> Link<'a> {
-    pub(super) fn new(client: ClientOptions, duty: &'a mut Duty, options: &UpstreamOptions) -> Self {
+    /// `is_last`: takes what the broker still keeps for us and no more.
+    pub(super) fn new(
+        client: ClientOptions,
+        duty: &'a mut Duty,
+        options: &UpstreamOptions,
+        is_last: bool,
+    ) -> Self {
         let (client, mut protocol) = AsyncClient::new(client, REQUESTS);
         // A command must not wait for the broker to acknowledge the bytes before it.
         let mut network = NetworkOptions::new();
@@ -96,6 +124,7 @@ impl<'a> Link<'a> {
             requested: VecDeque::new(),
             in_flight: HashMap::new(),
             was_connected: false,
+            leaving: is_last.then(Leaving::default),
         }
     }
 
@@ -146,7 +175,35 @@ impl<'a> Link<'a> {
                 };
                 return Ended::Lost { why, was_connected: self.was_connected };
             }
+            if self.leaving.as_ref().is_some_and(|leaving| leaving.quiet >= QUIET_ROUNDS) {
+                self.finish(heard).await;
+                return Ended::Left;
+            }
         }
+    }
+
+    /// Ends the subscriptions, however often; does nothing while that is asked for, or while payloads are under way.
+    fn ask_to_leave(&mut self) -> Result<(), Failure> {
+        let Some(leaving) = &mut self.leaving else { return Ok(()) };
+        if leaving.asked > 0 || !self.jobs.is_empty() {
+            return Ok(());
+        }
+        leaving.came = false;
+        for topic in self.duty.topics() {
+            self.client.try_unsubscribe(topic)?;
+            leaving.asked += 1;
+        }
+        Ok(())
+    }
+
+    fn on_unsubscribed(&mut self) -> Result<(), Failure> {
+        let Some(leaving) = &mut self.leaving else { return Ok(()) };
+        leaving.asked = leaving.asked.saturating_sub(1);
+        if leaving.asked > 0 {
+            return Ok(());
+        }
+        leaving.quiet = if leaving.came { 0 } else { leaving.quiet + 1 };
+        self.ask_to_leave()
     }
 
     /// What the protocol ended with.
@@ -162,6 +219,12 @@ impl<'a> Link<'a> {
 
     fn on_event(&mut self, event: Event, heard: &Heard, connected: &Gauge) -> Result<(), Failure> {
         match event {
+            Event::Incoming(Packet::ConnAck(_)) if self.leaving.is_some() => {
+                self.was_connected = true;
+                connected.set(1.0);
+                self.ask_to_leave()
+            }
+            Event::Incoming(Packet::UnsubAck(_)) => self.on_unsubscribed(),
             Event::Incoming(Packet::ConnAck(_)) => {
                 let topics = self.duty.topics();
                 if topics.is_empty() {
@@ -184,6 +247,9 @@ impl<'a> Link<'a> {
             Event::Incoming(Packet::Publish(publish)) => {
                 metrics::counter!("park_upstream_messages_total").increment(1);
                 self.jobs.push_back(self.duty.take(publish));
+                if let Some(leaving) = &mut self.leaving {
+                    (leaving.came, leaving.quiet) = (true, 0);
+                }
                 Ok(())
             }
             Event::Outgoing(Outgoing::Publish(packet_id)) if packet_id != 0 => {
@@ -236,10 +302,10 @@ impl<'a> Link<'a> {
         };
         self.report(&Report { topic: publish.topic.clone(), faults });
         // Of what came at most once there is nothing to acknowledge.
-        if publish.qos == QoS::AtMostOnce {
-            return Ok(());
+        if publish.qos != QoS::AtMostOnce {
+            self.acks.send(publish.pkid).map_err(|_| Failure::Protocol)?;
         }
-        self.acks.send(publish.pkid).map_err(|_| Failure::Protocol)
+        self.ask_to_leave()
     }
 
     /// Tells a device what was wrong with what it sent, if anything was.
