@@ -1,6 +1,8 @@
 //! What strangers and clients say over the live stream, and selectors, of any bytes: refused or read, never a panic, and what is read is
 //! said the same again.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use serde::{Serialize, de::DeserializeOwned};
 use shared::{
     selector,

@@ -36,6 +36,7 @@ mod many;
 mod mend;
 mod merge;
 mod month;
+mod newest;
 mod numbers;
 mod open;
 mod options;

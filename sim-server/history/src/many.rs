@@ -83,7 +83,7 @@ impl History {
     }
 
     /// Asks about some of the series in each task. A series that is not there has nothing.
-    async fn share_out<T, F>(
+    pub(crate) async fn share_out<T, F>(
         &self,
         series: &[SeriesKey],
         ask: impl Fn(History, Vec<SeriesId>) -> F,

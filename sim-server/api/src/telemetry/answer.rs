@@ -35,7 +35,7 @@ pub(crate) enum TelemetryAnswer {
         head: Head,
         columns: Vec<Column>,
         /// `[Unix milliseconds of the step's start, value of each column or null …]`, oldest first; steps without any reading are left
-        /// out.
+        /// out unless they are filled.
         rows: Vec<Vec<Option<f64>>>,
     },
     Series {
@@ -129,7 +129,7 @@ async fn source(app: &App, reader: &Reader, ask: Ask) -> Result<(Source, Head), 
         .collect::<Result<_, _>>()?;
     let zone_name = &twin.scene().park.time_zone;
     let range = (ask.from, ask.to);
-    let head = Head { from: ask.from, to: ask.to, step: None, time_zone: zone_name.clone() };
+    let head = Head { from: ask.from, to: ask.to, step: None, fill: None, time_zone: zone_name.clone() };
     let points = selected.iter().flatten();
     match ask.shape {
         Shape::Steps(asked) => {

@@ -3,6 +3,7 @@
 use super::{
     cleaned::{Filling, refuse_without_cleaning},
     figure::{Across, Figure, named},
+    fill::Fill,
     step::Step,
 };
 use crate::{
@@ -49,7 +50,8 @@ pub(crate) struct TelemetryQuery {
     to: Option<Time>,
     /// Such as `30s`, `15m`, `1h`, `1d`, `1w`, `1mo`, `1y`, on the park's clock; readings as they were sent when left out.
     step: Option<String>,
-    /// With `step`: `mean` (when left out), `min`, `max`, `first`, `last`, `sum`, `count`, `twa`, `delta`; several give a column each.
+    /// With `step`: `mean` (when left out), `min`, `max`, `first`, `last`, `sum`, `count`, `twa`, `delta`, `filled`; several give a column
+    /// each.
     aggregate: Option<String>,
     /// With `step`: one column for all series that share these: `device`, `type`, `building`, `group`, `measurement`.
     group_by: Option<String>,
@@ -70,9 +72,13 @@ pub(crate) struct TelemetryQuery {
     pub(crate) download: Option<bool>,
     /// The cleaned view of one series, see a device's history. Not with `step` or `points`.
     cleaned: Option<bool>,
-    /// With `cleaned`: how gaps up to an hour are filled. `linear` when left out, `previous` for a state.
+    /// With `step`: what stands for a series in a step without a reading of it: `none` (when left out), `previous`, `0`. With `cleaned`: how
+    /// gaps up to an hour are filled: `linear` when left out, `previous` for a state, `none`.
     #[param(inline)]
     fill: Option<Filling>,
+    /// With `step` and `fill=previous`: how old a reading may be when the step begins, such as `6h`; an hour, or a step if that is
+    /// longer, when left out.
+    fill_within: Option<String>,
     /// With `cleaned`: how many readings the spike filter looks at, an odd number; 11 when left out.
     window: Option<usize>,
     /// With `cleaned`: how many standard deviations from its window's median a reading may be; 3 when left out.
@@ -117,6 +123,7 @@ pub(crate) struct Stepped {
     pub(crate) step: Step,
     pub(crate) group_by: Option<Vec<Kind>>,
     pub(crate) expression: Option<String>,
+    pub(crate) fill: Option<Fill>,
     pub(crate) top: Option<Top>,
     pub(crate) points: Option<usize>,
 }
@@ -226,7 +233,7 @@ impl Ask {
             return Err(invalid("points", format!("points is {POINTS_MIN} to {POINTS_MAX}")));
         }
         let shape = match &query.step {
-            Some(step) => query.stepped(step)?,
+            Some(step) => query.stepped(step, now)?,
             None => query.readings(named)?,
         };
         Ok(Ask { selections: query.selections(named)?, from, to, shape })
@@ -242,6 +249,7 @@ impl TelemetryQuery {
             ("expr", self.expr.is_some()),
             ("top", self.top.is_some()),
             ("by", self.by.is_some()),
+            ("fill_within", self.fill_within.is_some()),
         ];
         if let Some((field, _)) = needs_steps.into_iter().find(|(_, given)| *given) {
             return Err(invalid(field, format!("{field} says what to make of steps; give a step too")));
@@ -260,12 +268,14 @@ impl TelemetryQuery {
         Ok(Shape::Readings { points: self.points })
     }
 
-    fn stepped(&self, step: &str) -> Result<Shape, ApiError> {
-        let step = step.parse().map_err(|e: super::step::InvalidStep| invalid("step", e.to_string()))?;
+    fn stepped(&self, step: &str, now: Timestamp) -> Result<Shape, ApiError> {
+        let step: Step =
+            step.parse().map_err(|e: super::step::InvalidStep| invalid("step", e.to_string()))?;
         if self.cleaned == Some(true) {
             return Err(invalid("step", "the cleaned view is of readings; leave step out, or cleaned"));
         }
-        refuse_without_cleaning(self.fill, self.window, self.k)?;
+        refuse_without_cleaning(None, self.window, self.k)?;
+        let fill = Fill::of(self.fill, self.fill_within.as_deref(), step, now)?;
         let group_by = match &self.group_by {
             None => None,
             Some(list) => {
@@ -291,7 +301,7 @@ impl TelemetryQuery {
             }
         };
         let expression = self.expr.clone();
-        Ok(Shape::Steps(Stepped { step, group_by, expression, top, points: self.points }))
+        Ok(Shape::Steps(Stepped { step, group_by, expression, fill, top, points: self.points }))
     }
 
     fn selections(&self, named: &[(String, String)]) -> Result<Vec<Selection>, ApiError> {

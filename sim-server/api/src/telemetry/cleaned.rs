@@ -1,13 +1,13 @@
 //! The cleaned view of a series, page by page. Made anew from what is stored each time it is asked for.
 
 use crate::ApiError;
-use history::{History, HistoryError, SeriesKey, Steps};
+use history::{History, HistoryError, SeriesKey};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shared::{
     telemetry::Reading,
     thing_model::{Measurement, MeasurementKind, ThingModel},
-    time::{DAY_MS, HOUR_MS, SECOND_MS, Timestamp},
+    time::{SECOND_MS, Timestamp},
 };
 use twin::{Cleaned, Cleaning, Fill, Hampel, clean};
 use utoipa::ToSchema;
@@ -26,6 +26,9 @@ pub(crate) enum Filling {
     None,
     Linear,
     Previous,
+    /// Only of steps.
+    #[serde(rename = "0")]
+    Zero,
 }
 
 /// What says how to clean is refused where nothing is cleaned.
@@ -62,6 +65,10 @@ pub(crate) fn cleaning_of(
             return Err(ApiError::field("INVALID_VALUE", "fill", message));
         }
         Some(Filling::Previous) => Fill::Previous,
+        Some(Filling::Zero) => {
+            let message = "the cleaned view is filled with none, linear or previous; 0 is for steps";
+            return Err(ApiError::field("INVALID_VALUE", "fill", message));
+        }
         Some(Filling::Linear) => Fill::Linear,
         None if is_state => Fill::Previous,
         None => Fill::Linear,
@@ -125,9 +132,10 @@ async fn newest_before(
     if !within.is_empty() {
         return Ok(within);
     }
-    match newest_instant(history, series, Timestamp(before.0.saturating_sub(back_ms.1))).await? {
+    let farther = Timestamp(before.0.saturating_sub(back_ms.1));
+    match history.newest_before(std::slice::from_ref(series), farther).await?.pop().flatten() {
         Some(newest) => {
-            let after = Timestamp(newest.0.saturating_add(1));
+            let after = Timestamp(newest.last_time.0.saturating_add(1));
             within_margin(history, series, after, count, back_ms).await
         }
         None => Ok(Vec::new()),
@@ -161,26 +169,4 @@ async fn within_margin(
         }
         back_ms = back_ms.saturating_mul(FURTHER).min(margin_ms);
     }
-}
-
-/// When a series' newest reading before an instant is of, told by what the history keeps of its hours: looked for in a day, a month,
-/// all of it.
-async fn newest_instant(
-    history: &History,
-    series: &SeriesKey,
-    before: Timestamp,
-) -> Result<Option<Timestamp>, HistoryError> {
-    for back_ms in [DAY_MS, 32 * DAY_MS, i64::MAX] {
-        let back = before.0.saturating_sub(back_ms).max(0);
-        let from = Timestamp(back - back % HOUR_MS);
-        if from >= before {
-            break;
-        }
-        let told =
-            history.buckets_many(std::slice::from_ref(series), &Steps::between([from, before])?).await?;
-        if let Some(bucket) = told.into_iter().flatten().next_back() {
-            return Ok(Some(bucket.all.last_time));
-        }
-    }
-    Ok(None)
 }

@@ -42,6 +42,6 @@ pub(super) fn of_figure(name: String, members: &[&Point], figure: Figure, across
         Some(across) => format!("{} of {}", across.as_str(), figure.as_str()),
     };
     let column = described(name, members, Some(says));
-    let is_count = figure == Figure::Count || across == Some(Across::Count);
+    let is_count = matches!(figure, Figure::Count | Figure::Filled) || across == Some(Across::Count);
     if is_count { Column { unit: Some(String::new()), ..column } } else { column }
 }

@@ -24,9 +24,11 @@ pub(crate) enum Figure {
     Twa,
     /// How far a counter went on, resets seen through.
     Delta,
+    /// Whether the step is filled: 1, or 0 where it has a reading.
+    Filled,
 }
 
-/// How the steps of several series become one. Only series with a reading in the step take part.
+/// How the steps of several series become one. Only series with a reading in the step, or for which something is filled in, take part.
 #[derive(Debug, Deserialize, Serialize, Clone, Copy, PartialEq, Eq, ToSchema, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Across {
@@ -34,12 +36,12 @@ pub(crate) enum Across {
     Mean,
     Min,
     Max,
-    /// How many series have a reading in the step.
+    /// How many series take part.
     Count,
 }
 
 impl Figure {
-    const ALL: [Figure; 9] = [
+    pub(super) const ALL: [Figure; 10] = [
         Figure::Mean,
         Figure::Min,
         Figure::Max,
@@ -49,6 +51,7 @@ impl Figure {
         Figure::Count,
         Figure::Twa,
         Figure::Delta,
+        Figure::Filled,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -62,6 +65,7 @@ impl Figure {
             Figure::Count => "count",
             Figure::Twa => "twa",
             Figure::Delta => "delta",
+            Figure::Filled => "filled",
         }
     }
 
@@ -85,14 +89,15 @@ impl Figure {
     /// How series are combined unless told: what adds up is added, extremes stay extremes, and of what is a level the mean is taken.
     pub(crate) fn usual_across(self) -> Across {
         match self {
-            Figure::Sum | Figure::Count | Figure::Delta => Across::Sum,
+            Figure::Sum | Figure::Count | Figure::Delta | Figure::Filled => Across::Sum,
             Figure::Min => Across::Min,
             Figure::Max => Across::Max,
             Figure::Mean | Figure::First | Figure::Last | Figure::Twa => Across::Mean,
         }
     }
 
-    /// Its value of the step of `bucket`, which ends at `until`; `before` is the step before in which the series had a reading.
+    /// Its value of the step of `bucket`, which ends at `until`; `before` is the last step before in which the series had a reading, or
+    /// all that is known of before.
     pub(crate) fn of(self, bucket: &Bucket, before: Option<&Bucket>, until: Timestamp) -> f64 {
         let all = &bucket.all;
         match self {
@@ -105,6 +110,7 @@ impl Figure {
             Figure::Count => all.count as f64,
             Figure::Twa => bucket.time_weighted_mean(before, until),
             Figure::Delta => bucket.delta(before),
+            Figure::Filled => 0.0,
         }
     }
 }

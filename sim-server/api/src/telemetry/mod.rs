@@ -15,6 +15,7 @@ mod cleaned;
 mod columns;
 mod expression;
 mod figure;
+mod fill;
 mod plan;
 mod points;
 mod readings;

@@ -5,6 +5,7 @@ use super::{
     columns::{described, of_figure},
     expression::Expression,
     figure::{Across, Figure},
+    fill::Fill,
     points::Point,
     rows::{Base, Output, Table},
     step::StepClock,
@@ -69,13 +70,21 @@ pub(super) fn table(
     }
     let mut clock = StepClock::new(asked.step, zone.clone());
     let from = clock.floor(from);
-    let head = Head { from, to, step: Some(asked.step.to_string()), time_zone: zone_name.to_owned() };
+    let head = Head {
+        from,
+        to,
+        step: Some(asked.step.to_string()),
+        fill: asked.fill.map(Fill::as_str),
+        time_zone: zone_name.to_owned(),
+    };
     let (outputs, described) = match &asked.expression {
         None => ((0..columns.bases.len()).map(Output::Base).collect(), columns.described),
         Some(text) => computed(text, &slots, &columns)?,
     };
     let series = columns.points.iter().map(|point| point.device.series[point.index].clone()).collect();
-    Ok(Table::new(history.clone(), head, clock, series, columns.bases, outputs, described))
+    let mut table = Table::new(history.clone(), head, clock, series, columns.bases, outputs, described);
+    table.fill = asked.fill;
+    Ok(table)
 }
 
 fn slot(

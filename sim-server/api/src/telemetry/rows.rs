@@ -4,6 +4,7 @@ use super::{
     ask::{By, Top},
     expression::Expression,
     figure::{Across, Figure},
+    fill::Fill,
     step::{StepClock, steps_between},
     write::{Column, Head},
 };
@@ -43,6 +44,7 @@ pub(super) struct Table {
     bases: Vec<Base>,
     outputs: Vec<Output>,
     pub(super) columns: Vec<Column>,
+    pub(super) fill: Option<Fill>,
     pub(super) buckets_at_once: usize,
 }
 
@@ -56,8 +58,8 @@ impl Table {
         outputs: Vec<Output>,
         columns: Vec<Column>,
     ) -> Table {
-        let buckets_at_once = BUCKETS_AT_ONCE;
-        Table { history, head, clock, series, bases, outputs, columns, buckets_at_once }
+        let (fill, buckets_at_once) = (None, BUCKETS_AT_ONCE);
+        Table { history, head, clock, series, bases, outputs, columns, fill, buckets_at_once }
     }
 
     /// The same with these columns only, in this order; what they do not need is not read.
@@ -152,10 +154,14 @@ pub(super) struct Rows {
     at: Timestamp,
     /// Where each step of this window begins, and the end.
     edges: Vec<Timestamp>,
+    /// The place of the step to be shown next, where steps without a reading are filled.
+    edge: usize,
     /// Of each series, with the place of the one to be shown next.
     buckets: Vec<(Vec<Bucket>, usize)>,
-    /// The last step of each series before this window.
+    /// The last step of each series before this window, or all that is known of before.
     before: Vec<Option<Bucket>>,
+    /// Series that nobody has looked for before the first window, and whose figures depend on it.
+    is_unknown: Vec<bool>,
     bases: Vec<f64>,
     values: Vec<f64>,
     stack: Vec<f64>,
@@ -163,15 +169,22 @@ pub(super) struct Rows {
 
 impl Rows {
     pub(super) fn of(mut table: Table) -> Rows {
-        let looks_back = table.bases.iter().any(|base| base.figure.looks_back());
-        // What the first step begins with is known from the one before.
+        let fills_back = table.fill.is_some_and(Fill::looks_back);
+        let mut is_unknown = vec![fills_back; table.series.len()];
+        for base in table.bases.iter().filter(|base| base.figure.looks_back()) {
+            base.series.iter().for_each(|series| is_unknown[*series] = true);
+        }
+        // What the first step begins with is nearly always known from the one before, which is read with it.
+        let looks_back = is_unknown.contains(&true);
         let from = table.head.from;
         let before = if looks_back { table.clock.floor(Timestamp((from.0 - 1).max(0))) } else { from };
         Rows {
             at: before.min(from),
             edges: Vec::new(),
+            edge: 0,
             buckets: Vec::new(),
             before: vec![None; table.series.len()],
+            is_unknown,
             bases: vec![f64::NAN; table.bases.len()],
             values: vec![f64::NAN; table.outputs.len()],
             stack: Vec::new(),
@@ -184,20 +197,25 @@ impl Rows {
         for (before, (buckets, _)) in self.before.iter_mut().zip(&self.buckets) {
             *before = buckets.last().copied().or(*before);
         }
-        let Table { history, head, clock, series, buckets_at_once, .. } = &mut self.table;
-        if series.is_empty() {
+        if self.table.series.is_empty() {
             return Ok(false);
         }
-        while self.at < head.to {
+        while self.at < self.table.head.to {
+            let Table { history, head, clock, series, buckets_at_once, .. } = &mut self.table;
+            let start = self.at;
             let most = (*buckets_at_once / series.len()).max(1);
-            self.edges = clock.edges(self.at, head.to, most);
+            self.edges = clock.edges(start, head.to, most);
             let steps = steps_between(self.edges.clone())?;
             let buckets = history.buckets_many(series, &steps).await?;
             self.at = *self.edges.last().unwrap_or(&head.to);
-            if buckets.iter().any(|buckets| !buckets.is_empty()) {
+            self.look_back(&buckets).await?;
+            let fills = |fill: Fill| self.before.iter().any(|before| fill.is_there(before.as_ref(), start));
+            if buckets.iter().any(|buckets| !buckets.is_empty()) || self.table.fill.is_some_and(fills) {
                 self.buckets = buckets.into_iter().map(|buckets| (buckets, 0)).collect();
+                self.edge = 0;
                 return Ok(true);
             }
+            let Table { history, head, clock, series, .. } = &mut self.table;
             // Nothing here: on to where there is something, however far that is.
             let silent_until = history.silent_until(series, self.at, head.to).await?;
             self.at = if silent_until < head.to { clock.floor(silent_until).max(self.at) } else { head.to };
@@ -205,38 +223,72 @@ impl Rows {
         Ok(false)
     }
 
-    /// The next step with a reading: when it begins, and a value for each column, NaN for none.
+    /// Finds out what came before the first window, of series that begin in this one. So a step is the same wherever the question
+    /// begins, and however long a series was silent.
+    async fn look_back(&mut self, buckets: &[Vec<Bucket>]) -> Result<(), HistoryError> {
+        let Table { history, head, series, fill, .. } = &self.table;
+        let fills_back = fill.is_some_and(Fill::looks_back);
+        let begins = |place: usize| match buckets[place].first() {
+            Some(first) => first.start >= head.from,
+            None => fills_back,
+        };
+        let asked: Vec<usize> = (0..series.len())
+            .filter(|i| self.is_unknown[*i] && self.before[*i].is_none() && begins(*i))
+            .collect();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<SeriesKey> = asked.iter().map(|place| series[*place].clone()).collect();
+        let newest = history.newest_before(&keys, head.from).await?;
+        for (place, all) in asked.into_iter().zip(newest) {
+            self.is_unknown[place] = false;
+            self.before[place] = all.map(|all| Bucket { start: all.first_time, all });
+        }
+        Ok(())
+    }
+
+    /// The next step with a reading, or with something filled in: when it begins, and a value for each column, NaN for none.
     pub(super) fn next_row(&mut self) -> Option<(Timestamp, &[f64])> {
         loop {
             let next = |(buckets, place): &(Vec<Bucket>, usize)| buckets.get(*place).map(|b| b.start);
-            let start = self.buckets.iter().filter_map(next).min()?;
-            if start >= self.table.head.from {
-                self.evaluate(start);
-            }
+            let start = if self.table.fill.is_none() {
+                self.buckets.iter().filter_map(next).min()?
+            } else {
+                // The last edge is the end.
+                self.edge += 1;
+                *self.edges.get(self.edge).and(self.edges.get(self.edge - 1))?
+            };
+            let is_shown = start >= self.table.head.from && self.evaluate(start);
             for (buckets, place) in &mut self.buckets {
                 if buckets.get(*place).is_some_and(|bucket| bucket.start == start) {
                     *place += 1;
                 }
             }
-            if start >= self.table.head.from {
+            if is_shown {
                 return Some((start, &self.values));
             }
         }
     }
 
-    fn evaluate(&mut self, start: Timestamp) {
+    /// Says whether any series takes part.
+    fn evaluate(&mut self, start: Timestamp) -> bool {
+        let mut takes_part = false;
         let end = self.edges.partition_point(|edge| *edge <= start);
         let until = self.edges.get(end).copied().unwrap_or(self.table.head.to);
-        let (all, before) = (&self.buckets, &self.before);
+        let (all, before, fill) = (&self.buckets, &self.before, self.table.fill);
         for (value, base) in self.bases.iter_mut().zip(&self.table.bases) {
             let of_series = |series: &usize| {
                 let (buckets, place) = &all[*series];
-                let bucket = buckets.get(*place).filter(|bucket| bucket.start == start)?;
                 let earlier = match place.checked_sub(1) {
                     Some(earlier) => buckets.get(earlier),
                     None => before[*series].as_ref(),
                 };
-                Some(base.figure.of(bucket, earlier, until))
+                let value = match buckets.get(*place).filter(|bucket| bucket.start == start) {
+                    Some(bucket) => base.figure.of(bucket, earlier, until),
+                    None => fill.filter(|fill| fill.is_there(earlier, start))?.value(base.figure, earlier),
+                };
+                takes_part = true;
+                Some(value)
             };
             *value = base.across.of(base.series.iter().filter_map(of_series));
         }
@@ -251,5 +303,6 @@ impl Rows {
                 }
             };
         }
+        takes_part
     }
 }

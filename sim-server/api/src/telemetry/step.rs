@@ -70,6 +70,17 @@ impl fmt::Display for Step {
     }
 }
 
+impl Step {
+    /// The length of the longest.
+    pub(crate) fn longest_ms(self) -> i64 {
+        match self {
+            Step::Time(ms) => ms,
+            Step::Days(days) => i64::from(days) * DAY_MS + HOUR_MS,
+            Step::Months(months) => i64::from(months) * 31 * DAY_MS + HOUR_MS,
+        }
+    }
+}
+
 /// Says where steps begin.
 #[derive(Debug, Clone)]
 pub(crate) struct StepClock {

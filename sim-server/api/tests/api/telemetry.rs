@@ -185,6 +185,88 @@ async fn every_figure_is_what_it_says() {
     );
     let (_, rows) = asked.table("device=sub-1&measurement=energy_import&step=30m&aggregate=delta").await;
     assert_eq!(rows, json!([[0, 0.0], [30, 2.5]]));
+    // Ten minutes divide a quarter of an hour unevenly: how long a reading holds tells the mean over time from the mean.
+    let (_, rows) = asked.table("device=bess-1&measurement=power&step=15m&aggregate=mean,twa").await;
+    assert_eq!(
+        rows,
+        json!([
+            [0, 5.0, (0.0 * 10.0 + 10.0 * 5.0) / 15.0],
+            [15, 20.0, (10.0 * 5.0 + 20.0 * 10.0) / 15.0],
+            [30, 35.0, (30.0 * 10.0 + 40.0 * 5.0) / 15.0],
+            [45, 50.0, (40.0 * 5.0 + 50.0 * 10.0) / 15.0],
+        ])
+    );
+    // Nothing is known of sub-2 before 11:05.
+    let (_, rows) = asked.table("device=sub-2&measurement=power&step=30m&aggregate=mean,twa").await;
+    assert_eq!(rows, json!([[0, 2.0, (1.0 * 10.0 + 3.0 * 15.0) / 25.0]]));
+}
+
+#[tokio::test]
+async fn what_a_meter_counted_while_it_was_silent_is_in_the_step_it_speaks_again() {
+    let asked = Asked::with_readings().await;
+    let days_ago = minutes(-3 * 24 * 60);
+    asked.report("sub-1", days_ago, json!({ "power": 10.0, "energy_import": 60.0 })).await;
+    let base = "device=sub-1&step=30m";
+    let rows = async |rest: &str| asked.table(&format!("{base}&{rest}")).await.1;
+    let counted = json!([[0, 40.0], [30, 2.5]]);
+    assert_eq!(rows("measurement=energy_import&aggregate=delta").await, counted);
+    assert_eq!(
+        rows(&format!("measurement=energy_import&aggregate=delta&from={}", minutes(-90))).await,
+        counted
+    );
+    // Ten kilowatts until five past.
+    asked.report("sub-2", days_ago, json!({ "power": 10.0 })).await;
+    let (_, rows) = asked.table("device=sub-2&measurement=power&step=30m&aggregate=twa").await;
+    assert_eq!(rows, json!([[0, (10.0 * 5.0 + 1.0 * 10.0 + 3.0 * 15.0) / 30.0]]));
+}
+
+#[tokio::test]
+async fn steps_without_a_reading_are_filled_where_that_is_asked_for() {
+    let asked = Asked::with_readings().await;
+    let rows = async |rest: &str| asked.table(&format!("measurement=power&{rest}")).await.1;
+    let quarters = "device=sub-2&step=15m";
+    for (fill, expected) in [
+        ("", json!([[0, 1.0], [15, 3.0]])),
+        ("&fill=none", json!([[0, 1.0], [15, 3.0]])),
+        ("&fill=0", json!([[0, 1.0], [15, 3.0], [30, 0.0], [45, 0.0]])),
+        ("&fill=previous", json!([[0, 1.0], [15, 3.0], [30, 3.0], [45, 3.0]])),
+        ("&fill=previous&fill_within=15m", json!([[0, 1.0], [15, 3.0], [30, 3.0]])),
+        ("&fill=previous&fill_within=10m", json!([[0, 1.0], [15, 3.0]])),
+    ] {
+        assert_eq!(rows(&format!("{quarters}{fill}")).await, expected, "{fill}");
+    }
+    // What stands in comes from before the question, and nothing is said of what is still to come.
+    let range = format!("from={}&to={}", minutes(30), minutes(150));
+    let held = json!([[30, 3.0], [45, 3.0]]);
+    assert_eq!(rows(&format!("{quarters}&fill=previous&fill_within=1d&{range}")).await, held);
+    let nothing = json!([[30, 0.0], [45, 0.0]]);
+    assert_eq!(rows(&format!("{quarters}&fill=0&{range}")).await, nothing);
+    // A sum has no dip, and a difference a value.
+    let twa = (1.0 * 10.0 + 3.0 * 15.0) / 25.0;
+    let halves = "step=30m&aggregate=twa&type=submeter";
+    assert_eq!(rows(&format!("{halves}&across=sum")).await, json!([[0, 4.0 + twa], [30, 6.0]]));
+    assert_eq!(rows(&format!("{halves}&across=sum&fill=previous")).await, json!([[0, 4.0 + twa], [30, 9.0]]));
+    let difference = format!("{halves}&q.a=device%3Dsub-1&q.b=device%3Dsub-2&expr=a-b");
+    assert_eq!(rows(&difference).await, json!([[0, 4.0 - twa], [30, null]]));
+    assert_eq!(rows(&format!("{difference}&fill=previous")).await, json!([[0, 4.0 - twa], [30, 3.0]]));
+}
+
+#[tokio::test]
+async fn what_is_filled_in_says_so() {
+    let asked = Asked::with_readings().await;
+    let base = "type=submeter&step=30m&fill=previous";
+    let (names, rows) = asked.table(&format!("{base}&measurement=power&aggregate=last,filled")).await;
+    assert_eq!(names, ["sub-1/power/last", "sub-2/power/last", "sub-1/power/filled", "sub-2/power/filled"]);
+    assert_eq!(rows, json!([[0, 4.0, 3.0, 0.0, 0.0], [30, 6.0, 3.0, 0.0, 1.0]]));
+    let query = format!("{base}&measurement=energy_import&aggregate=delta,count,filled&group_by=group");
+    let data = asked.data(&query).await;
+    assert_eq!(data["fill"], "previous");
+    assert_eq!(data["columns"][2]["figure"], "sum of filled");
+    // Two readings of sub-2, then none while its last one stands in.
+    assert_eq!(data["rows"], json!([[minutes(0), 1.0, 3.0, 0.0], [minutes(30), 2.5, 1.0, 1.0]]));
+    let arrow = batches(&asked.reply(&format!("{query}&format=arrow")).await);
+    assert_eq!(arrow[0].schema().metadata()["fill"], "previous");
+    assert_eq!(asked.data("device=grid&step=1h&fill=none").await.get("fill"), None);
 }
 
 #[tokio::test]
@@ -567,6 +649,12 @@ async fn what_cannot_be_answered_is_refused_by_name() {
         ("cleaned=true", 400, "INVALID_VALUE", "cleaned", "8 are meant"),
         ("cleaned=true&step=1h", 400, "INVALID_VALUE", "step", "cleaned"),
         ("fill=linear", 400, "INVALID_VALUE", "fill", "cleaned"),
+        ("step=1h&fill=linear", 400, "INVALID_VALUE", "fill", "previous"),
+        ("device=grid&measurement=power&cleaned=true&fill=0", 400, "INVALID_VALUE", "fill", "steps"),
+        ("fill_within=1h", 400, "INVALID_VALUE", "fill_within", "step"),
+        ("step=1h&fill_within=1h", 400, "INVALID_VALUE", "fill_within", "fill=previous"),
+        ("step=1h&fill=previous&fill_within=1M", 400, "INVALID_VALUE", "fill_within", "1M"),
+        ("step=1h&fill=previous&fill_within=1mo", 400, "INVALID_VALUE", "fill_within", "days"),
         ("q.a=device%3Dgrid", 400, "INVALID_VALUE", "q.a", "step"),
         ("step=1h&q.a=device%3Dnobody", 404, "UNKNOWN_DEVICE", "q.a", "nobody"),
         ("step=1h&q.a=colour%3Dred", 400, "INVALID_VALUE", "q.a", "colour"),

@@ -219,6 +219,7 @@ impl ArrowWriter {
             ("timeZone", head.time_zone.clone()),
         ];
         said.extend(head.step.clone().map(|step| ("step", step)));
+        said.extend(head.fill.map(|fill| ("fill", fill.to_owned())));
         let said = pairs_of_texts(&mut flat, &said);
         let schema = flat.table(&[(1, Value::Offset(fields)), (2, Value::Offset(said)), (0, Value::I16(0))]);
         self.message(flat, SCHEMA, schema, 0);

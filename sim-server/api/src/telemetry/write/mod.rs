@@ -81,6 +81,9 @@ pub(crate) struct Head {
     /// Absent for readings as they were sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) step: Option<String>,
+    /// What steps without a reading are filled with, where they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fill: Option<&'static str>,
     /// Whose days and months steps are of.
     pub(crate) time_zone: String,
 }
