@@ -209,6 +209,9 @@ async fn a_second_connection_takes_over_whatever_it_speaks() {
     let address = serve(&park).await;
     let (mqtt, _served) = park.serve(MqttOptions::default()).await;
     let mut first = connect(&park, address, "bess-0").await;
+    // Which came first is known once it is served.
+    say(&mut first, &message(1, "data", &data("bess-0", now(), json!({ "power": 1 })))).await;
+    assert_eq!(hear(&mut first).await["type"], "stored");
     let mut second = connect(&park, address, "bess-0").await;
     let told = hear_close(&mut first).await;
     assert_eq!(u16::from(told.code), 4000, "{told:?}");
