@@ -43,6 +43,8 @@ mod options;
 mod pack;
 mod query;
 mod record;
+mod rice;
+mod row_cache;
 mod seal;
 mod series;
 mod silence;

@@ -12,7 +12,7 @@ use crate::{
     options::HistoryOptions,
     query::open_block,
     series::{SeriesId, SeriesKey},
-    store::{Batch, SqliteStore, Store, Trimmed},
+    store::{Batch, Database, SqliteStore, Store, Trimmed},
     wal::{create_folder, sync_folder},
     writer::Job,
 };
@@ -114,8 +114,8 @@ pub(crate) async fn backup(core: &Core, into: &Path) -> Result<(), HistoryError>
     if fs::read_dir(into).map_err(io_at("listing", into))?.next().is_some() {
         return Err(HistoryError::BadRequest(format!("the backup folder {} is not empty", into.display())));
     }
-    match &core.store {
-        Store::Sqlite(store) => {
+    match &core.store.database {
+        Database::Sqlite(store) => {
             // What does not change while it is copied needs no stop; sealing stops for the rest only.
             let mut copied = BTreeMap::new();
             store.copy_months(into, &mut copied).await?;
@@ -124,7 +124,7 @@ pub(crate) async fn backup(core: &Core, into: &Path) -> Result<(), HistoryError>
             store.copy_catalog(into).await?;
             store.copy_months(into, &mut copied).await?;
         }
-        Store::Postgres(store) => {
+        Database::Postgres(store) => {
             let settled = core.settled().await?;
             copy_log(core, into).await?;
             let mut snapshot = store.snapshot().await?;
@@ -204,7 +204,7 @@ async fn into_database(target: &Store, from: &Path) -> Result<(), HistoryError> 
     if !there.names.is_empty() || !target.months().is_empty() {
         return Err(HistoryError::BadRequest("the telemetry database already holds telemetry".to_owned()));
     }
-    let source = Store::Sqlite(SqliteStore::open(from, Work::on_threads()).await?);
+    let source = Store::new(Database::Sqlite(SqliteStore::open(from, Work::on_threads()).await?), 0);
     let stored = source.load().await?;
     target.commit(&Batch { names: stored.names, ..Batch::default() }).await?;
     for month in source.months().into_keys() {

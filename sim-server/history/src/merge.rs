@@ -192,7 +192,7 @@ async fn merge_series(
         let ids: Vec<i64> = groups.iter().flat_map(|g| &g.rows).map(|r| r.summary.id).collect();
         let mut bodies: HashMap<i64, Vec<u8>> = core.store.bodies(month, &ids).await?.into_iter().collect();
         for row in groups.iter_mut().flat_map(|g| &mut g.rows) {
-            row.body = bodies.remove(&row.summary.id);
+            row.body = bodies.remove(&row.summary.id).map(Into::into);
         }
         work.push(Work { series: series[0], thorough: *thorough, state, groups, hours: Hours::default() });
     }
@@ -302,7 +302,7 @@ fn build(work: &mut [Work], first_id: i64, plan: Plan) -> Result<Option<Built>, 
             let Some(outcome) = outcome else { continue };
             for row in group.rows.iter().filter(|r| outcome.remove.contains(&r.summary.id)) {
                 replacement.removed_points += row.summary.all.count as i64;
-                replacement.removed_bytes += row.body.as_ref().map_or(0, Vec::len) as i64;
+                replacement.removed_bytes += row.body.as_ref().map_or(0, |body| body.len()) as i64;
             }
             replacement.remove.extend(&outcome.remove);
             let merged = outcome.merged.concat();

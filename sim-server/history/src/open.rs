@@ -10,7 +10,7 @@ use crate::{
     record::Record,
     seal::{self, Sealer},
     series::Registry,
-    store::{Batch, PostgresStore, SqliteStore, Store},
+    store::{Batch, Database, PostgresStore, SqliteStore, Store},
     wal::{Disk, StdDisk, Wal, create_folder},
     writer::{Queue, WriterTask},
 };
@@ -28,16 +28,17 @@ pub(crate) const LOG_FOLDER: &str = "wal";
 const LOCK_FILE: &str = "history.lock";
 
 pub(crate) async fn open_store(options: &HistoryOptions, work: Work) -> Result<Store, HistoryError> {
-    match options.database_url.as_deref() {
-        None => SqliteStore::open(&options.folder, work).await.map(Store::Sqlite),
+    let database = match options.database_url.as_deref() {
+        None => Database::Sqlite(SqliteStore::open(&options.folder, work).await?),
         Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-            PostgresStore::open(url).await.map(Store::Postgres)
+            Database::Postgres(PostgresStore::open(url).await?)
         }
-        Some(_) => Err(HistoryError::BadRequest(
-            "the telemetry database's URL must begin with postgres:// (without one, telemetry lies in SQLite files)"
-                .to_owned(),
-        )),
-    }
+        Some(_) => {
+            let message = "the telemetry database's URL must begin with postgres:// (without one, telemetry lies in SQLite files)";
+            return Err(HistoryError::BadRequest(message.to_owned()));
+        }
+    };
+    Ok(Store::new(database, options.kept_bytes))
 }
 
 /// Takes the folder for this process.

@@ -32,6 +32,8 @@ pub struct HistoryOptions {
     /// Hours of series that a question about steps reads at once, in each of its tasks: what it takes to answer does not grow with
     /// the time asked about.
     pub read_hours: usize,
+    /// What blocks that were read may take to be kept for whoever asks the same again.
+    pub kept_bytes: usize,
 }
 
 impl Default for HistoryOptions {
@@ -49,6 +51,7 @@ impl Default for HistoryOptions {
             memory_bytes: 512 << 20,
             day_zone: None,
             read_hours: 16_384,
+            kept_bytes: 32 << 20,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     store::{Detail, Row, Wanted},
 };
 use shared::{telemetry::Reading, time::Timestamp};
-use std::{collections::HashMap, ops::ControlFlow};
+use std::{collections::HashMap, ops::ControlFlow, sync::Arc};
 
 /// Blocks opened together.
 const BLOCKS_AT_ONCE: usize = 128;
@@ -126,7 +126,7 @@ pub(crate) async fn walk_many<S: Sink>(
         let open: Vec<SeriesId> = walks.iter().filter(|w| !w.done).map(|w| w.series).collect();
         let Some(first) = walks.iter().find(|w| !w.done) else { break };
         let mut rows: HashMap<SeriesId, Vec<Row>> = HashMap::with_capacity(open.len());
-        for (series, row) in first.rows(*month, &open).await? {
+        for (series, row) in first.rows(*month, &open, Freshness::Kept).await? {
             rows.entry(series).or_default().push(row);
         }
         for walk in walks.iter_mut().filter(|w| !w.done) {
@@ -138,6 +138,15 @@ pub(crate) async fn walk_many<S: Sink>(
         let _ = walk.memory_before(None);
     }
     Ok(())
+}
+
+/// Where blocks are looked for.
+#[derive(Debug, Clone, Copy)]
+enum Freshness {
+    /// Where they were read a moment ago.
+    Kept,
+    /// In the database: what was kept has just turned out to be old.
+    Read,
 }
 
 struct Walk<'a, S> {
@@ -159,7 +168,7 @@ impl<S: Sink> Walk<'_, S> {
                 Some(done) => return Ok(done),
                 // A block went while it was read: its readings lie in others now.
                 None => {
-                    let again = self.rows(month, &[self.series]).await?;
+                    let again = self.rows(month, &[self.series], Freshness::Read).await?;
                     rows = again.into_iter().map(|(_, row)| row).collect();
                 }
             }
@@ -167,8 +176,35 @@ impl<S: Sink> Walk<'_, S> {
     }
 
     /// Blocks that may hold something of what is left to read.
-    async fn rows(&self, month: Month, series: &[SeriesId]) -> Result<Vec<(SeriesId, Row)>, HistoryError> {
-        let (from, to, span_ms) = (self.from.max(month.start()), self.to.min(month.end()), self.span_ms);
+    async fn rows(
+        &self,
+        month: Month,
+        series: &[SeriesId],
+        freshness: Freshness,
+    ) -> Result<Vec<(SeriesId, Row)>, HistoryError> {
+        let mut span_ms = self.span_ms;
+        loop {
+            let rows = self.rows_of(month, series, freshness, span_ms).await?;
+            // A merge makes blocks longer than they were when memory was looked at, and says so before they are there.
+            let longest = {
+                let heads = self.core.heads.read();
+                series.iter().map(|id| heads.state(*id).span_ms).max().unwrap_or_default()
+            };
+            if longest <= span_ms {
+                return Ok(rows);
+            }
+            span_ms = longest;
+        }
+    }
+
+    async fn rows_of(
+        &self,
+        month: Month,
+        series: &[SeriesId],
+        freshness: Freshness,
+        span_ms: i64,
+    ) -> Result<Vec<(SeriesId, Row)>, HistoryError> {
+        let (from, to) = (self.from.max(month.start()), self.to.min(month.end()));
         let short = to.since(from) <= span_ms.saturating_mul(SHORT_RANGE_BLOCKS);
         let detail = match self.sink.step_ms() {
             None if short => Detail::Readings,
@@ -176,7 +212,11 @@ impl<S: Sink> Walk<'_, S> {
             Some(step) if (MINUTE_MS..span_ms).contains(&step) => Detail::Minutes,
             _ => Detail::Summary,
         };
-        self.core.store.rows(month, Wanted { series, from, to, span_ms, detail }).await
+        let wanted = Wanted { series, from, to, span_ms, detail };
+        match freshness {
+            Freshness::Kept => self.core.store.rows_kept(month, wanted).await,
+            Freshness::Read => self.core.store.rows(month, wanted).await,
+        }
     }
 
     /// None when it must be asked for again, from where it came to.
@@ -223,11 +263,12 @@ impl<S: Sink> Walk<'_, S> {
             opened.flat_map(|(c, _)| &c.rows)
         };
         let missing: Vec<i64> = to_open().filter(|r| r.body.is_none()).map(|r| r.summary.id).collect();
-        let mut bodies: HashMap<i64, Vec<u8>> = HashMap::new();
+        let mut bodies: HashMap<i64, Arc<[u8]>> = HashMap::new();
         if !missing.is_empty() {
-            bodies = self.core.store.bodies(month, &missing).await?.into_iter().collect();
+            let read = self.core.store.bodies(month, &missing).await?;
+            bodies = read.into_iter().map(|(id, body)| (id, body.into())).collect();
         }
-        let mut jobs: Vec<(Summary, Vec<u8>)> = Vec::new();
+        let mut jobs: Vec<(Summary, Arc<[u8]>)> = Vec::new();
         for row in to_open() {
             match row.body.clone().or_else(|| bodies.remove(&row.summary.id)) {
                 Some(body) => jobs.push((row.summary, body)),
@@ -236,7 +277,7 @@ impl<S: Sink> Walk<'_, S> {
         }
         let (series, range) = (self.series, self.from..self.to);
         let open = move || -> Result<HashMap<i64, Vec<Reading>>, HistoryError> {
-            let open = |(summary, body): (Summary, Vec<u8>)| {
+            let open = |(summary, body): (Summary, Arc<[u8]>)| {
                 let readings = block::decode_within(&summary, &body, range.clone());
                 Ok((summary.id, readings.map_err(|reason| damage(series, &summary, reason))?))
             };

@@ -213,10 +213,14 @@ fn are_same(packed: &[Bucket], wanted: &[Bucket]) -> bool {
 }
 
 fn is_same(packed: &Bucket, wanted: &Bucket) -> bool {
-    let near = |a: f64, b: f64| (a - b).abs() <= ROUNDING * b.abs().max(1.0);
-    let figures = Aggregate { integral: wanted.all.integral, rise: wanted.all.rise, ..packed.all };
+    let Aggregate { count, min, max, sum, integral, rise, .. } = wanted.all;
+    // What is added up is as true as the greatest that went into it.
+    let added = min.abs().max(max.abs()) * count as f64;
+    let lasting = added * wanted.all.last_time.since(wanted.all.first_time).max(1) as f64;
+    let near = |a: f64, b: f64, scale: f64| (a - b).abs() <= ROUNDING * scale.max(1.0);
     packed.start == wanted.start
-        && figures == wanted.all
-        && near(packed.all.integral, wanted.all.integral)
-        && near(packed.all.rise, wanted.all.rise)
+        && Aggregate { sum, integral, rise, ..packed.all } == wanted.all
+        && near(packed.all.sum, sum, added)
+        && near(packed.all.rise, rise, added)
+        && near(packed.all.integral, integral, lasting)
 }

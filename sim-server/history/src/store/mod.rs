@@ -30,10 +30,11 @@ use crate::{
     hours::DayOfHours,
     loose::Loose,
     month::Month,
+    row_cache::{Known, RowCache},
     series::{SeriesId, SeriesKey},
 };
 use shared::time::Timestamp;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What one commit stores.
 #[derive(Debug, Default)]
@@ -100,14 +101,15 @@ impl MonthTotals {
 pub(crate) struct Row {
     pub summary: Summary,
     pub merged: bool,
-    pub minutes: Option<Vec<u8>>,
-    pub body: Option<Vec<u8>>,
+    pub minutes: Option<Arc<[u8]>>,
+    pub body: Option<Arc<[u8]>>,
 }
 
 /// What to bring along of blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Detail {
     Summary,
+    /// The minutes; the readings where there are none.
     Minutes,
     Readings,
 }
@@ -158,16 +160,21 @@ impl Wanted<'_> {
     }
 }
 
-pub(crate) enum Store {
+pub(crate) struct Store {
+    pub database: Database,
+    rows: RowCache,
+}
+
+pub(crate) enum Database {
     Sqlite(SqliteStore),
     Postgres(PostgresStore),
 }
 
 macro_rules! either {
     ($self:ident, $store:ident => $call:expr) => {
-        match $self {
-            Store::Sqlite($store) => $call,
-            Store::Postgres($store) => $call,
+        match &$self.database {
+            Database::Sqlite($store) => $call,
+            Database::Postgres($store) => $call,
         }
     };
 }
@@ -176,20 +183,26 @@ macro_rules! either {
 /// themselves.
 macro_rules! in_turn {
     ($self:ident, $store:ident => $call:expr) => {
-        match $self {
-            Store::Sqlite($store) => $store.work.outside($call).await,
-            Store::Postgres($store) => $call.await,
+        match &$self.database {
+            Database::Sqlite($store) => $store.work.outside($call).await,
+            Database::Postgres($store) => $call.await,
         }
     };
 }
 
 impl Store {
+    /// `rows_bytes`: what blocks that were read may take to be kept.
+    pub(crate) fn new(database: Database, rows_bytes: usize) -> Store {
+        Store { database, rows: RowCache::new(rows_bytes) }
+    }
+
     pub(crate) async fn load(&self) -> Result<Stored, HistoryError> {
         in_turn!(self, store => store.load())
     }
 
     /// Stores the batch. When this returned an error the same batch may be committed again: what is there already stays.
     pub(crate) async fn commit(&self, batch: &Batch) -> Result<(), HistoryError> {
+        let _changing = self.rows.changing(Some(batch.blocks.iter().map(|block| block.series).collect()));
         either!(self, store => store.commit(batch).await)
     }
 
@@ -205,6 +218,26 @@ impl Store {
         wanted: Wanted<'_>,
     ) -> Result<Vec<(SeriesId, Row)>, HistoryError> {
         in_turn!(self, store => store.rows(month, wanted))
+    }
+
+    /// The same, of what was read before where it is still true. For whoever asks for readings, not for their state on disk.
+    pub(crate) async fn rows_kept(
+        &self,
+        month: Month,
+        wanted: Wanted<'_>,
+    ) -> Result<Vec<(SeriesId, Row)>, HistoryError> {
+        let [series] = *wanted.series else { return self.rows(month, wanted).await };
+        let to = wanted.to;
+        let question = match self.rows.known(series, month, &wanted).await {
+            Known::Rows(rows) => return Ok(rows.into_iter().map(|row| (series, row)).collect()),
+            Known::Ask(question) => question,
+        };
+        // Beyond the newest there is nothing until somebody says so.
+        let is_open = self.months().get(&month).is_some_and(|totals| totals.newest < to);
+        let found = self.rows(month, wanted).await?;
+        let rows: Vec<Row> = found.iter().map(|(_, row)| row.clone()).collect();
+        question.keep(if is_open { month.end() } else { to }, &rows);
+        Ok(found)
     }
 
     /// Hours of what is merged in one month, in days of UTC (both bounds included), in any order: of the given series at least, or
@@ -281,6 +314,7 @@ impl Store {
         cutoff: Timestamp,
         trimmed: &Trimmed,
     ) -> Result<i64, HistoryError> {
+        let _changing = self.rows.changing(None);
         in_turn!(self, store => store.trim(month, cutoff, trimmed))
     }
 
@@ -292,6 +326,7 @@ impl Store {
         series: &[SeriesId],
         cutoff: Timestamp,
     ) -> Result<i64, HistoryError> {
+        let _changing = self.rows.changing(None);
         in_turn!(self, store => store.expire(month, series, cutoff))
     }
 
@@ -303,6 +338,9 @@ impl Store {
         replacement: &Replacement,
         last_id: i64,
     ) -> Result<(), HistoryError> {
+        // What is removed is of the same series.
+        let series = replacement.insert.iter().map(|block| block.series).collect::<Vec<_>>();
+        let _changing = self.rows.changing((!series.is_empty()).then_some(series));
         either!(self, store => store.replace(month, replacement, last_id).await)
     }
 
@@ -313,6 +351,7 @@ impl Store {
 
     /// Deletes a whole month.
     pub(crate) async fn drop_month(&self, month: Month) -> Result<(), HistoryError> {
+        let _changing = self.rows.changing(None);
         in_turn!(self, store => store.drop_month(month))
     }
 
@@ -323,9 +362,9 @@ impl Store {
 
     /// Gives back the space of journals, where the store has some of its own.
     pub(crate) async fn cut_journals(&self) -> Result<(), HistoryError> {
-        match self {
-            Store::Sqlite(store) => store.work.outside(store.cut_journals()).await,
-            Store::Postgres(_) => Ok(()),
+        match &self.database {
+            Database::Sqlite(store) => store.work.outside(store.cut_journals()).await,
+            Database::Postgres(_) => Ok(()),
         }
     }
 

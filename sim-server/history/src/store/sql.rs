@@ -98,7 +98,8 @@ fn summary(row: &AllColumns) -> Result<Summary, sqlx::Error> {
 pub(super) fn row(row: RowColumns) -> Result<(SeriesId, Row), sqlx::Error> {
     let summary = summary(&row.all)?;
     let series = series_id(row.series)?;
-    Ok((series, Row { summary, merged: row.merged != 0, minutes: row.minutes, body: row.body }))
+    let [minutes, body] = [row.minutes, row.body].map(|part| part.map(Into::into));
+    Ok((series, Row { summary, merged: row.merged != 0, minutes, body }))
 }
 
 pub(super) fn block(row: BlockColumns) -> Result<Block, sqlx::Error> {
@@ -369,7 +370,7 @@ macro_rules! statements {
                     select.push(match wanted.detail {
                         Detail::Summary => "CASE WHEN 1 = 0 THEN minutes END AS minutes,
                                             CASE WHEN 1 = 0 THEN body END AS body",
-                        Detail::Minutes => "minutes, CASE WHEN 1 = 0 THEN body END AS body",
+                        Detail::Minutes => "minutes, CASE WHEN minutes IS NULL THEN body END AS body",
                         Detail::Readings => "CASE WHEN 1 = 0 THEN minutes END AS minutes, body",
                     });
                     select.push(" FROM history_blocks WHERE series IN (");
