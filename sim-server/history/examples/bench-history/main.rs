@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p history --release --example bench-history -- [seconds of 1,000 series at 1 Hz, default 10000, at least 3600] [folder]`
 //!
-//! The signals are rounded as meters round: powers and voltages to 0.1, counters to 0.01, state of charge to 0.1, and a state.
+//! The signals are those of `signals`, as meters round them.
 
 #![allow(clippy::print_stdout)]
 

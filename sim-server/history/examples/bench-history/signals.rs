@@ -1,4 +1,7 @@
-//! A thousand signals as meters give them: powers and voltages to 0.1, counters to 0.01, states of charge to 0.1. The same in every run.
+//! A thousand lively signals as meters give them: powers, voltages and states of charge to 0.01, counters to 0.001. The same in every run.
+//!
+//! So lively that VictoriaMetrics takes 1.09 bytes a point, as it did of the data by which the bars of storage were set. What is chance
+//! in a reading is 7.1 bits on average.
 
 pub(crate) const SERIES: usize = 1_000;
 
@@ -31,17 +34,17 @@ impl Signals {
         match series % 5 {
             // A load that wanders.
             0 | 1 => {
-                *level += noise * 0.4;
-                round(*level, 10.0)
-            }
-            2 => round(230.0 + noise * 0.6, 10.0),
-            3 => {
-                *level += (1.0 + noise) * 0.01;
+                *level += noise * 1.75;
                 round(*level, 100.0)
             }
+            2 => round(230.0 + noise * 2.6, 100.0),
+            3 => {
+                *level += (1.0 + noise) * 0.044;
+                round(*level, 1_000.0)
+            }
             _ => {
-                *level += noise * 0.01;
-                round(*level, 10.0)
+                *level += noise * 0.044;
+                round(*level, 100.0)
             }
         }
     }
