@@ -111,7 +111,8 @@ impl Selector {
         self.takes_every_device() && self.measurements.is_empty()
     }
 
-    fn takes_every_device(&self) -> bool {
+    /// Whether it restricts no devices.
+    pub fn takes_every_device(&self) -> bool {
         self.devices.is_empty()
             && self.types.is_empty()
             && self.buildings.is_empty()

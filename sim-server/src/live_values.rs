@@ -16,6 +16,11 @@ impl push::Devices for TwinValues {
     fn is_in(&self, device: &DeviceId, scope: &Selector) -> bool {
         self.0.registry().get(device.as_str()).is_some_and(|entry| scope.takes_device(entry.facts()))
     }
+
+    fn series(&self, scope: &Selector) -> Vec<push::MeasuredSeries> {
+        let measured = self.0.registry().measured(scope).into_iter();
+        measured.map(|(key, unit)| push::MeasuredSeries { key, unit }).collect()
+    }
 }
 
 impl LiveValues for TwinValues {

@@ -176,7 +176,7 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let push_options =
         PushOptions { networks: args.webhook_network.clone(), clock, ..PushOptions::default() };
     let devices = Arc::new(TwinValues(twin.clone()));
-    let push = Push::open(records.clone(), devices, push_options, shutdown.clone())
+    let push = Push::open(records.clone(), history.clone(), devices, push_options, shutdown.clone())
         .await
         .context("opening the webhooks")?;
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();

@@ -3,7 +3,7 @@
 use crate::{
     backoff::wait_ms,
     client::Outcome,
-    service::Inner,
+    service::{Inner, TELEMETRY},
     signature::{seconds, signature},
     webhook::Kept,
 };
@@ -119,6 +119,9 @@ impl Courier {
                 "how a delivery went cannot be written, trying again: {error}"
             );
             tokio::time::sleep(DATABASE_PAUSE).await;
+        }
+        if settled.event == TELEMETRY && settled.status != DeliveryStatus::Waiting {
+            self.inner.reports.notify_one();
         }
     }
 }

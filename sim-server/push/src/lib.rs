@@ -9,16 +9,21 @@
 //! alarm, command, presence → news ─ hand_on (one transaction) → queue of each webhook → courier → receiver
 //! ```
 //!
+//! What devices measure is queued likewise, a round once a step is over: see `reporter`.
+//!
 //! Deliveries are signed as the Standard Webhooks specification has it, so receivers may use its libraries.
 
 mod address;
 mod backoff;
 mod client;
 mod courier;
+mod reporter;
 mod service;
 mod signature;
+mod telemetry;
 mod webhook;
 
 pub use service::{Devices, Push, PushError, PushOptions, WebhookView};
 pub use signature::{Secret, signature};
+pub use telemetry::{MeasuredSeries, TelemetryPush};
 pub use webhook::{NewWebhook, Webhook, WebhookChange};

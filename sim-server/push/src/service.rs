@@ -5,9 +5,12 @@ use crate::{
     address::Reach,
     client::Poster,
     courier::Courier,
+    reporter,
+    telemetry::MeasuredSeries,
     webhook::{Kept, NewWebhook},
 };
 use access::{Invalid, Network};
+use history::History;
 use parking_lot::{Mutex, RwLock};
 use records::{
     Delivery, DeliveryCounts, DeliveryStatus, NewDelivery, News, Page, Records, RecordsError, StoredWebhook,
@@ -33,6 +36,8 @@ const NEWS_AT_ONCE: usize = 200;
 const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 /// What a delivery is called that a person asked for to try a webhook.
 const TEST: &str = "test";
+/// What a delivery is called that tells what was measured.
+pub(crate) const TELEMETRY: &str = "telemetry";
 
 /// How webhooks are told; the defaults are what a park wants.
 #[derive(Debug, Clone)]
@@ -49,6 +54,8 @@ pub struct PushOptions {
     pub waiting_max: usize,
     /// Deliveries of a webhook that are kept after they ended.
     pub ended_max: usize,
+    /// Of those, deliveries of telemetry: they are long, and what they told can be asked for.
+    pub reports_max: usize,
     pub webhooks_max: usize,
     /// Networks that may be pushed to besides public addresses.
     pub networks: Vec<Network>,
@@ -65,6 +72,7 @@ impl Default for PushOptions {
             give_up_after_ms: 3 * DAY_MS,
             waiting_max: 10_000,
             ended_max: 10_000,
+            reports_max: 100,
             webhooks_max: 100,
             networks: Vec::new(),
             clock: system_clock,
@@ -81,6 +89,8 @@ fn system_clock() -> Timestamp {
 pub trait Devices: Send + Sync + 'static {
     /// Whether a device is in a scope; one that is not known is in none.
     fn is_in(&self, device: &DeviceId, scope: &Selector) -> bool;
+    /// What is measured within a scope.
+    fn series(&self, scope: &Selector) -> Vec<MeasuredSeries>;
 }
 
 /// What can go wrong with webhooks.
@@ -121,13 +131,16 @@ pub(crate) struct Inner {
     pub(crate) records: Records,
     pub(crate) options: PushOptions,
     pub(crate) poster: Poster,
-    devices: Arc<dyn Devices>,
+    pub(crate) history: History,
+    pub(crate) devices: Arc<dyn Devices>,
     /// By id, which sort by when they were made.
     webhooks: RwLock<BTreeMap<String, Arc<Kept>>>,
     couriers: Mutex<HashMap<String, Running>>,
-    /// Making, changing and removing go one after the other.
-    changing: tokio::sync::Mutex<()>,
-    stop: CancellationToken,
+    /// Making, changing and removing go one after the other, and so does queueing of telemetry.
+    pub(crate) changing: tokio::sync::Mutex<()>,
+    /// A delivery of telemetry has ended, or a webhook was changed: there may be something to tell.
+    pub(crate) reports: Notify,
+    pub(crate) stop: CancellationToken,
 }
 
 struct Running {
@@ -140,6 +153,7 @@ impl Push {
     /// Loads all webhooks and sets their couriers to work until `stop`. News is queued for them by [`Push::run`].
     pub async fn open(
         records: Records,
+        history: History,
         devices: Arc<dyn Devices>,
         options: PushOptions,
         stop: CancellationToken,
@@ -154,8 +168,18 @@ impl Push {
             webhooks.insert(id, Arc::new(kept));
         }
         let poster = Poster::new(Reach { networks: options.networks.clone() }, options.answer_within)?;
-        let (webhooks, couriers, changing) = (RwLock::new(webhooks), Mutex::default(), Default::default());
-        let inner = Arc::new(Inner { records, options, poster, devices, webhooks, couriers, changing, stop });
+        let inner = Arc::new(Inner {
+            records,
+            options,
+            poster,
+            history,
+            devices,
+            webhooks: RwLock::new(webhooks),
+            couriers: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
+            reports: Notify::new(),
+            stop,
+        });
         let enabled: Vec<String> = inner.enabled().iter().map(|kept| kept.webhook.id.clone()).collect();
         for id in enabled {
             inner.start(&id);
@@ -183,6 +207,7 @@ impl Push {
             let made = revealed(&kept);
             inner.webhooks.write().insert(id.clone(), Arc::new(kept));
             inner.start(&id);
+            inner.reports.notify_one();
             Ok(made)
         })
         .await
@@ -288,8 +313,18 @@ impl Push {
         Ok(waiting)
     }
 
-    /// Queues what happens for the webhooks that want it, until stopped; then waits for the couriers to end.
+    /// Queues what happens and what is measured for the webhooks that want it, until stopped; then waits for the couriers to end.
     pub async fn run(&self) {
+        let inner = &self.inner;
+        tokio::join!(self.tell_news(), reporter::run(Arc::clone(inner)));
+        let running: Vec<Running> = inner.couriers.lock().drain().map(|(_, running)| running).collect();
+        for courier in running {
+            // One that panicked has said so.
+            let _ = courier.task.await;
+        }
+    }
+
+    async fn tell_news(&self) {
         let inner = &self.inner;
         let mut failing = false;
         while !inner.stop.is_cancelled() {
@@ -306,11 +341,6 @@ impl Push {
                     inner.stop.run_until_cancelled(tokio::time::sleep(DATABASE_PAUSE)).await;
                 }
             }
-        }
-        let running: Vec<Running> = inner.couriers.lock().drain().map(|(_, running)| running).collect();
-        for courier in running {
-            // One that panicked has said so.
-            let _ = courier.task.await;
         }
     }
 
@@ -333,7 +363,7 @@ impl Inner {
         self.kept(id).ok_or_else(|| PushError::UnknownWebhook { id: id.to_owned() })
     }
 
-    fn enabled(&self) -> Vec<Arc<Kept>> {
+    pub(crate) fn enabled(&self) -> Vec<Arc<Kept>> {
         self.webhooks.read().values().filter(|kept| kept.webhook.enabled).cloned().collect()
     }
 
@@ -343,13 +373,16 @@ impl Inner {
         made: impl FnOnce(&Kept) -> Result<Kept, PushError>,
     ) -> Result<Arc<Kept>, PushError> {
         let _one_at_a_time = self.changing.lock().await;
-        let kept = Arc::new(made(&*self.known(id)?)?);
-        self.records.update_webhook(id, &encoded(&kept)?).await?;
+        let before = self.known(id)?;
+        let kept = Arc::new(made(&before)?);
+        let ends = before.webhook.telemetry.is_some() && kept.webhook.telemetry.is_none();
+        self.records.update_webhook(id, &encoded(&kept)?, ends).await?;
         self.webhooks.write().insert(id.to_owned(), Arc::clone(&kept));
         // Anew, so that not even the attempt in progress goes where it went before.
         self.halt(id).await;
         if kept.webhook.enabled {
             self.start(id);
+            self.reports.notify_one();
         }
         Ok(kept)
     }
@@ -412,21 +445,26 @@ impl Inner {
         self.records.hand_on(&news, &deliveries, now).await?;
         let told: BTreeSet<&str> = deliveries.iter().map(|delivery| delivery.webhook.as_str()).collect();
         for id in told {
-            let most = (self.options.waiting_max, self.options.ended_max);
-            let why = format!("given up: more than {} deliveries waited", most.0);
-            let given_up = self.records.bound_deliveries(id, most, &why, now).await?;
-            if given_up > 0 {
-                tracing::warn!(webhook = id, given_up, "a webhook's queue is full");
-            }
-            self.wake(id);
+            self.queued(id).await?;
         }
         Ok(true)
     }
 
+    /// After something was queued for a webhook: keeps its queue within bounds and its courier going.
+    pub(crate) async fn queued(&self, id: &str) -> Result<(), RecordsError> {
+        let most = (self.options.waiting_max, self.options.ended_max);
+        let why = format!("given up: more than {} deliveries waited", most.0);
+        let given_up = self.records.bound_deliveries(id, most, &why, (self.options.clock)()).await?;
+        if given_up > 0 {
+            tracing::warn!(webhook = id, given_up, "a webhook's queue is full");
+        }
+        self.wake(id);
+        Ok(())
+    }
+
     fn wants(&self, webhook: &Webhook, line: &News) -> bool {
-        let is_meant = webhook.events.is_empty() || webhook.events.contains(&line.event);
-        is_meant
-            && (webhook.scope.is_everything()
+        webhook.is_told(line.event)
+            && (webhook.scope.takes_every_device()
                 || line.device.as_ref().is_some_and(|device| self.devices.is_in(device, &webhook.scope)))
     }
 }

@@ -1,7 +1,7 @@
 //! A webhook: where to tell what.
 
-use crate::Secret;
-use access::{Invalid, check_text};
+use crate::{Secret, telemetry::TelemetryPush};
+use access::{Invalid, check_text, given};
 use records::Happened;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,11 +19,14 @@ pub struct Webhook {
     pub id: String,
     pub name: String,
     pub url: String,
-    /// What it is told; empty is everything.
+    /// What it is told of what happens; empty is everything, but nothing where it is told telemetry.
     pub events: Vec<Happened>,
-    /// Of which devices; empty is all of them and the park itself.
+    /// What devices measure, if it is told that.
+    #[serde(default)]
+    pub telemetry: Option<TelemetryPush>,
+    /// Of which devices; empty is all of them and the park itself. Measurements restrict telemetry.
     pub scope: Selector,
-    /// While it is not, nothing is queued for it and what waits stays.
+    /// While it is not, nothing is queued for it and what waits stays. What is measured meanwhile is told afterwards.
     pub enabled: bool,
     /// Why the server itself disabled it.
     pub disabled_because: Option<String>,
@@ -40,10 +43,13 @@ pub struct NewWebhook {
     pub name: String,
     /// `https://…`, or `http://…` within a network one trusts.
     pub url: String,
-    /// What to tell; everything when left out.
+    /// What to tell of what happens; when left out, everything, but nothing where telemetry is told.
     #[serde(default)]
     pub events: Vec<Happened>,
-    /// Of which devices; of all and of the park itself when left out. Names no measurements.
+    /// Also what devices measure, summed up step by step.
+    #[serde(default)]
+    pub telemetry: Option<TelemetryPush>,
+    /// Of which devices; of all and of the park itself when left out. Measurements are named only where telemetry is told.
     #[serde(default)]
     pub scope: Selector,
 }
@@ -55,6 +61,10 @@ pub struct WebhookChange {
     pub name: Option<String>,
     pub url: Option<String>,
     pub events: Option<Vec<Happened>>,
+    /// `null` to tell it no longer.
+    #[serde(deserialize_with = "given")]
+    #[schemars(with = "Option<TelemetryPush>")]
+    pub telemetry: Option<Option<TelemetryPush>>,
     pub scope: Option<Selector>,
     pub enabled: Option<bool>,
 }
@@ -75,6 +85,14 @@ pub(crate) struct KeptSecret {
     pub(crate) until: Option<Timestamp>,
 }
 
+impl Webhook {
+    /// Whether it is told of what happens by this name.
+    pub(crate) fn is_told(&self, event: Happened) -> bool {
+        let everything = self.events.is_empty() && self.telemetry.is_none();
+        everything || self.events.contains(&event)
+    }
+}
+
 impl Kept {
     pub(crate) fn new(new: NewWebhook, id: String, by: &str, now: Timestamp) -> Result<Kept, Invalid> {
         let webhook = Webhook {
@@ -82,6 +100,7 @@ impl Kept {
             name: new.name,
             url: new.url,
             events: new.events,
+            telemetry: new.telemetry,
             scope: new.scope,
             enabled: true,
             disabled_because: None,
@@ -98,6 +117,7 @@ impl Kept {
             name: change.name.unwrap_or(old.name),
             url: change.url.unwrap_or(old.url),
             events: change.events.unwrap_or(old.events),
+            telemetry: change.telemetry.unwrap_or(old.telemetry),
             scope: change.scope.unwrap_or(old.scope),
             enabled: change.enabled.unwrap_or(old.enabled),
             disabled_because: old.disabled_because.filter(|_| change.enabled.is_none()),
@@ -130,11 +150,16 @@ fn checked(webhook: Webhook) -> Result<Webhook, Invalid> {
     check_text("name", &webhook.name, 1, NAME_MAX)?;
     let url = checked_url(&webhook.url)?;
     let scope = &webhook.scope;
-    if !scope.measurements.is_empty() {
-        let message = "a webhook is told of devices, whatever they measure; leave measurements out";
-        return Err(Invalid::new("scope", message));
+    match webhook.telemetry {
+        Some(telemetry) => telemetry.check()?,
+        None if scope.measurements.is_empty() => {}
+        None => {
+            let message = "what happens is told of devices, whatever they measure; leave measurements out";
+            return Err(Invalid::new("scope", message));
+        }
     }
-    let names = scope.devices.len() + scope.types.len() + scope.buildings.len() + scope.groups.len();
+    let Selector { devices, types, buildings, groups, measurements } = scope;
+    let names = devices.len() + types.len() + buildings.len() + groups.len() + measurements.len();
     if names > SCOPE_MAX {
         return Err(Invalid::new("scope", format!("at most {SCOPE_MAX} names, not {names}")));
     }
@@ -207,6 +232,7 @@ mod tests {
             name: "erp".into(),
             url: "https://example.com".into(),
             events: vec![],
+            telemetry: None,
             scope: Selector::default(),
         };
         let first = Kept::new(new, "w".into(), "admin", now).unwrap();

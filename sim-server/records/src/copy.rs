@@ -136,7 +136,13 @@ const TABLES: &[Table] = &[
     Table { name: "device_presence", columns: &[("device_id", Text), ("online", Integer)] },
     Table {
         name: "webhooks",
-        columns: &[("id", Text), ("created_at", Integer), ("last_seq", Integer), ("body", Text)],
+        columns: &[
+            ("id", Text),
+            ("created_at", Integer),
+            ("last_seq", Integer),
+            ("told_through", Integer),
+            ("body", Text),
+        ],
     },
     Table {
         name: "webhook_deliveries",

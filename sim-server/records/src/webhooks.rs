@@ -168,9 +168,12 @@ impl Records {
         Ok(())
     }
 
-    pub async fn update_webhook(&self, id: &str, body: &str) -> Result<(), RecordsError> {
+    /// `forget_told`: told telemetry again some day, it begins anew.
+    pub async fn update_webhook(&self, id: &str, body: &str, forget_told: bool) -> Result<(), RecordsError> {
+        const CHANGE: &str = "UPDATE webhooks SET body = $1 WHERE id = $2";
+        const CHANGE_AND_FORGET: &str = "UPDATE webhooks SET body = $1, told_through = NULL WHERE id = $2";
         let changed = on_writer!(self, pool => {
-            sqlx::query("UPDATE webhooks SET body = $1 WHERE id = $2")
+            sqlx::query(if forget_told { CHANGE_AND_FORGET } else { CHANGE })
                 .bind(body)
                 .bind(id)
                 .execute(pool)
@@ -240,6 +243,87 @@ impl Records {
             transaction.commit().await.map_err(database(DOING))?;
         });
         Ok(())
+    }
+
+    /// Up to when a webhook was told what devices measure; none where it was told nothing yet.
+    pub async fn told_through(&self, webhook: &str) -> Result<Option<Timestamp>, RecordsError> {
+        let told: Option<Option<i64>> = on_reader!(self, pool => {
+            sqlx::query_scalar("SELECT told_through FROM webhooks WHERE id = $1")
+                .bind(webhook)
+                .fetch_optional(pool)
+                .await
+                .map_err(database("reading how far a webhook was told"))?
+        });
+        Ok(told.flatten().map(Timestamp))
+    }
+
+    pub async fn set_told_through(&self, webhook: &str, told: Timestamp) -> Result<(), RecordsError> {
+        on_writer!(self, pool => {
+            sqlx::query("UPDATE webhooks SET told_through = $1 WHERE id = $2")
+                .bind(told.0)
+                .bind(webhook)
+                .execute(pool)
+                .await
+                .map_err(database("writing how far a webhook is told"))?;
+        });
+        Ok(())
+    }
+
+    /// Whether deliveries of this type wait for a webhook.
+    pub async fn has_waiting(&self, webhook: &str, event: &str) -> Result<bool, RecordsError> {
+        let waiting: i64 = on_reader!(self, pool => {
+            sqlx::query_scalar(
+                "SELECT COUNT(*) FROM webhook_deliveries WHERE webhook_id = $1 AND status = 'waiting' AND event = $2",
+            )
+            .bind(webhook)
+            .bind(event)
+            .fetch_one(pool)
+            .await
+            .map_err(database("looking for deliveries that wait"))?
+        });
+        Ok(waiting > 0)
+    }
+
+    /// Queues what devices measured since a webhook was last told, if that is still `from`, and notes that it is told up to `to`; says
+    /// whether it was. Of deliveries of this type that have ended, `kept` stay.
+    pub async fn report(
+        &self,
+        webhook: &str,
+        (from, to): (Timestamp, Timestamp),
+        deliveries: &[NewDelivery],
+        kept: usize,
+        now: Timestamp,
+    ) -> Result<bool, RecordsError> {
+        const DOING: &str = "queueing telemetry for a webhook";
+        Ok(on_writer!(self, pool => {
+            let mut transaction = pool.begin().await.map_err(database(DOING))?;
+            let moved = sqlx::query("UPDATE webhooks SET told_through = $1 WHERE id = $2 AND told_through = $3")
+                .bind(to.0)
+                .bind(webhook)
+                .bind(from.0)
+                .execute(&mut *transaction)
+                .await
+                .map_err(database(DOING))?
+                .rows_affected();
+            if moved > 0 {
+                insert_deliveries!(transaction, deliveries, now);
+                if let Some(delivery) = deliveries.first() {
+                    sqlx::query(
+                        "DELETE FROM webhook_deliveries WHERE webhook_id = $1 AND status <> 'waiting' AND event = $2
+                         AND seq <= (SELECT d.seq FROM webhook_deliveries d WHERE d.webhook_id = $1 AND d.status <> 'waiting'
+                                     AND d.event = $2 ORDER BY d.seq DESC LIMIT 1 OFFSET $3)",
+                    )
+                    .bind(webhook)
+                    .bind(delivery.event)
+                    .bind(rows(kept))
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(database(DOING))?;
+                }
+            }
+            transaction.commit().await.map_err(database(DOING))?;
+            moved > 0
+        }))
     }
 
     /// The delivery that comes next: the oldest that waits, due or not.

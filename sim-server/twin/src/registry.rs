@@ -8,7 +8,7 @@ use records::{DeviceRecord, is_secret};
 use shared::{
     id::{DeviceId, ModelId},
     scene::Scene,
-    selector::DeviceFacts,
+    selector::{DeviceFacts, Selector},
     time::Timestamp,
 };
 use std::{
@@ -103,6 +103,17 @@ impl Registry {
     /// Every device, in the order of their points.
     pub fn all(&self) -> Vec<Arc<DeviceEntry>> {
         self.devices.read().in_order.clone()
+    }
+
+    /// The series that a selector means, with the units of their readings, devices in the order of their points.
+    pub fn measured(&self, selector: &Selector) -> Vec<(SeriesKey, String)> {
+        let devices = self.all().into_iter().filter(|device| selector.takes_device(device.facts()));
+        let of_device = |device: Arc<DeviceEntry>| {
+            let all = device.series.iter().zip(device.rules.measurements.iter());
+            let meant = all.filter(|(key, _)| selector.takes_measurement(key.measurement.as_str()));
+            meant.map(|(key, rules)| (key.clone(), rules.measurement.unit.clone())).collect::<Vec<_>>()
+        };
+        devices.flat_map(of_device).collect()
     }
 
     pub fn len(&self) -> usize {

@@ -96,6 +96,11 @@ impl push::Devices for Live {
     fn is_in(&self, device: &DeviceId, scope: &shared::selector::Selector) -> bool {
         self.0.registry().get(device.as_str()).is_some_and(|entry| scope.takes_device(entry.facts()))
     }
+
+    fn series(&self, scope: &shared::selector::Selector) -> Vec<push::MeasuredSeries> {
+        let measured = self.0.registry().measured(scope).into_iter();
+        measured.map(|(key, unit)| push::MeasuredSeries { key, unit }).collect()
+    }
 }
 
 impl Park {
@@ -175,7 +180,10 @@ impl Park {
             ..Default::default()
         };
         let devices = Arc::new(Live(twin.clone()));
-        let push = push::Push::open(records.clone(), devices, push_options, shutdown.clone()).await.unwrap();
+        let push =
+            push::Push::open(records.clone(), history.clone(), devices, push_options, shutdown.clone())
+                .await
+                .unwrap();
         tokio::spawn({
             let push = push.clone();
             async move { push.run().await }

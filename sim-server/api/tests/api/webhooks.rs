@@ -3,6 +3,7 @@
 use crate::park::{Park, now};
 use axum::{Router, extract::State, http::Method, http::StatusCode, routing::post};
 use serde_json::{Value, json};
+use shared::time::Timestamp;
 use std::{collections::VecDeque, sync::Arc, sync::Mutex, time::Duration};
 use tokio::{net::TcpListener, sync::watch};
 
@@ -103,6 +104,44 @@ async fn what_was_given_up_is_told_again_on_demand() {
 }
 
 #[tokio::test]
+async fn what_a_device_measures_is_told_step_by_step() {
+    const STEP_MS: i64 = 10_000;
+    let park = Park::open().await;
+    let admin = park.token("admin").await;
+    let start = (now().0 / STEP_MS - 6) * STEP_MS;
+    for second in 0..20 {
+        let at = Timestamp(start + second * 1_000);
+        park.report("bess-1", at, json!({ "power": 100.0 + second as f64, "soc": 50.0 })).await;
+    }
+    let (receiver, url) = receiver(&[]).await;
+    let asked = json!({
+        "name": "erp", "url": url, "telemetry": { "step": 10, "delay": 0 },
+        "scope": { "groups": ["storage"], "measurements": ["power"] },
+    });
+    let made = park.post("/api/v1/webhooks", &admin, asked).await.data();
+    assert_eq!(made["telemetry"], json!({ "step": 10, "delay": 0 }));
+    let id = made["id"].as_str().unwrap();
+    while park.records.told_through(id).await.unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
+    // As if it had been made a minute ago.
+    park.records.set_told_through(id, Timestamp(start)).await.unwrap();
+    let hook = format!("/api/v1/webhooks/{id}");
+    park.call(Method::PATCH, &hook, Some(&admin), json!({ "name": "books" }).to_string()).await.data();
+    let came = receiver.count(1).await;
+    let (kind, told) = (&came[0]["type"], &came[0]["data"]);
+    assert_eq!((kind, &told["from"], &told["step"]), (&json!("telemetry"), &json!(start), &json!(10)));
+    let steps = json!([
+        [start, 10, 104.5, 100.0, 109.0, 100.0, 109.0],
+        [start + STEP_MS, 10, 114.5, 110.0, 119.0, 110.0, 119.0],
+    ]);
+    let series = json!([{ "device": "bess-1", "measurement": "power", "unit": "kW", "steps": steps }]);
+    assert_eq!(told["series"], series);
+    let off = json!({ "telemetry": null, "scope": {} }).to_string();
+    assert_eq!(park.call(Method::PATCH, &hook, Some(&admin), off).await.data()["telemetry"], Value::Null);
+}
+
+#[tokio::test]
 async fn what_is_asked_of_a_webhook_is_checked() {
     let park = Park::open().await;
     let admin = park.token("admin").await;
@@ -116,6 +155,9 @@ async fn what_is_asked_of_a_webhook_is_checked() {
         (json!({ "name": "a", "url": url, "events": ["alarm"] }), "events[0]"),
         (json!({ "name": "a", "url": url, "scope": { "measurements": ["power"] } }), "scope"),
         (json!({ "name": "a", "url": url, "secret": "mine" }), "secret"),
+        (json!({ "name": "a", "url": url, "telemetry": {} }), "telemetry"),
+        (json!({ "name": "a", "url": url, "telemetry": { "step": 7 } }), "telemetry.step"),
+        (json!({ "name": "a", "url": url, "telemetry": { "step": 60, "delay": -1 } }), "telemetry.delay"),
     ] {
         let fault = park.post("/api/v1/webhooks", &admin, asked.clone()).await.fault();
         assert_eq!((fault.0, fault.2.as_deref()), (400, Some(field)), "{asked}");

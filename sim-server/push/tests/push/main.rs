@@ -5,6 +5,12 @@
 // Helpers of tests are not tests to clippy; a failed step here is a failed test.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+mod telemetry;
+
+use telemetry::{
+    each_step_is_told_once_whatever_happens_meanwhile, telemetry_ends_when_it_is_no_longer_asked_for,
+};
+
 use axum::{
     Router,
     extract::State,
@@ -12,8 +18,9 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
+use history::{History, HistoryOptions, SeriesKey};
 use parking_lot::Mutex;
-use push::{Devices, NewWebhook, Push, PushError, PushOptions, WebhookChange, signature};
+use push::{Devices, MeasuredSeries, NewWebhook, Push, PushError, PushOptions, WebhookChange, signature};
 use records::{Delivery, DeliveryStatus, Happened, Records};
 use serde_json::{Value, json};
 use shared::{
@@ -123,6 +130,18 @@ impl Devices for Batteries {
     fn is_in(&self, device: &DeviceId, scope: &Selector) -> bool {
         device.as_str().starts_with("bess") && scope.devices.iter().all(|id| id == device)
     }
+
+    fn series(&self, scope: &Selector) -> Vec<MeasuredSeries> {
+        let all = [("bess-1", "power", "kW"), ("bess-1", "soc", "%"), ("bess-2", "power", "kW")];
+        let all = all.into_iter().map(|(device, measurement, unit)| MeasuredSeries {
+            key: SeriesKey { device: device.parse().unwrap(), measurement: measurement.parse().unwrap() },
+            unit: unit.to_owned(),
+        });
+        let meant = |series: &MeasuredSeries| {
+            self.is_in(&series.key.device, scope) && scope.takes_measurement(series.key.measurement.as_str())
+        };
+        all.filter(meant).collect()
+    }
 }
 
 fn now() -> Timestamp {
@@ -149,10 +168,24 @@ struct Running {
     task: JoinHandle<()>,
 }
 
+/// A history that ends with its folder.
+async fn history_in(folder: &tempfile::TempDir) -> History {
+    History::open(HistoryOptions { folder: folder.path().to_owned(), ..HistoryOptions::default() })
+        .await
+        .unwrap()
+}
+
 impl Running {
+    /// Where nothing is measured.
     async fn open(records: &Records, options: PushOptions) -> Running {
+        let folder = tempfile::tempdir().unwrap();
+        Running::beside(records, &history_in(&folder).await, options).await
+    }
+
+    async fn beside(records: &Records, history: &History, options: PushOptions) -> Running {
         let stop = CancellationToken::new();
-        let push = Push::open(records.clone(), Arc::new(Batteries), options, stop.clone()).await.unwrap();
+        let (devices, history) = (Arc::new(Batteries), history.clone());
+        let push = Push::open(records.clone(), history, devices, options, stop.clone()).await.unwrap();
         let running = push.clone();
         Running { push, stop, task: tokio::spawn(async move { running.run().await }) }
     }
@@ -163,7 +196,8 @@ impl Running {
     }
 
     async fn hook(&self, url: String) -> (String, String) {
-        let new = NewWebhook { name: "erp".into(), url, events: vec![], scope: Selector::default() };
+        let (events, scope) = (vec![], Selector::default());
+        let new = NewWebhook { name: "erp".into(), url, events, telemetry: None, scope };
         let (webhook, secret) = self.push.create(new, "admin", now()).await.unwrap();
         (webhook.id, secret)
     }
@@ -257,6 +291,8 @@ on_both_databases! {
     a_restart_in_the_middle_loses_nothing,
     what_happens_while_nobody_pushes_is_told_later,
     a_full_queue_gives_up_the_oldest,
+    each_step_is_told_once_whatever_happens_meanwhile,
+    telemetry_ends_when_it_is_no_longer_asked_for,
 }
 
 async fn what_happens_is_told_signed_and_in_order(records: Records) {
@@ -455,7 +491,7 @@ async fn a_webhook_is_told_what_it_asked_for() {
     ] {
         let receiver = Receiver::listening().await;
         let scope = scope.parse().unwrap();
-        let new = NewWebhook { name: "n".into(), url: receiver.url(), events, scope };
+        let new = NewWebhook { name: "n".into(), url: receiver.url(), events, telemetry: None, scope };
         running.push.create(new, "admin", now()).await.unwrap();
         receivers.push(receiver);
     }
