@@ -155,7 +155,7 @@ async fn what_is_asked_of_a_webhook_is_checked() {
         (json!({ "name": "a", "url": url, "events": ["alarm"] }), "events[0]"),
         (json!({ "name": "a", "url": url, "scope": { "measurements": ["power"] } }), "scope"),
         (json!({ "name": "a", "url": url, "secret": "mine" }), "secret"),
-        (json!({ "name": "a", "url": url, "telemetry": {} }), "telemetry"),
+        (json!({ "name": "a", "url": url, "telemetry": {} }), "telemetry.step"),
         (json!({ "name": "a", "url": url, "telemetry": { "step": 7 } }), "telemetry.step"),
         (json!({ "name": "a", "url": url, "telemetry": { "step": 60, "delay": -1 } }), "telemetry.delay"),
     ] {
