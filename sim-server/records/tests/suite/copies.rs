@@ -42,6 +42,7 @@ async fn content(records: &Records) -> Vec<String> {
         format!("{:?}", records.presence().await.unwrap()),
         format!("{:?}", records.webhooks().await.unwrap()),
         format!("{:?}", records.deliveries("w-1", None, usize::MAX, 0).await.unwrap()),
+        format!("{:?}", records.told_through("w-1").await.unwrap()),
     ]
 }
 
@@ -66,6 +67,7 @@ async fn fill(records: &Records) {
     records.save_presence(&[presence], NOW).await.unwrap();
     let webhook = StoredWebhook { id: "w-1".into(), created_at: NOW, body: "{}".into() };
     records.insert_webhook(&webhook).await.unwrap();
+    records.set_told_through("w-1", NOW).await.unwrap();
     let delivery = NewDelivery::new("w-1", "test", NOW, "{}".into());
     records.hand_on(&[], &[delivery], NOW).await.unwrap();
     records.put_setting("k", "v \" \\ \n").await.unwrap();
