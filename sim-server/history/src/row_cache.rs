@@ -187,14 +187,14 @@ impl Inner {
         }
     }
 
-    /// Drops what was not used lately.
+    /// Drops what was not used lately, one answer at least.
     fn drop_half(&mut self) {
         let mut used: Vec<u64> = self.kept.values().flatten().map(|kept| kept.used).collect();
         used.sort_unstable();
-        let from = used[used.len() / 2];
+        let last = used[(used.len() - 1) / 2];
         for of_series in self.kept.values_mut() {
             of_series.retain(|kept| {
-                let stays = kept.used >= from;
+                let stays = kept.used > last;
                 self.bytes -= if stays { 0 } else { kept.bytes };
                 stays
             });
@@ -203,7 +203,7 @@ impl Inner {
     }
 }
 
-/// A question that the database is asked; when it is dropped nobody need tell of changes any more, and who waited looks again.
+/// A question that the database is asked; when it is dropped nobody need tell of changes any more, and who waited without an answer asks too.
 pub(crate) struct Question<'a> {
     cache: &'a RowCache,
     number: u64,
@@ -353,6 +353,12 @@ mod tests {
         }
         assert!(cache.kept(SeriesId(1), READINGS, 0..10).is_none());
         assert!(cache.kept(SeriesId(199), READINGS, 0..10).is_some());
+        // Where there is room for nothing, nothing is kept.
+        let none = RowCache::new(0);
+        none.ask(A, READINGS, 0..10).keep(minute(10), &[]);
+        none.ask(A, READINGS, 0..10).keep(minute(10), &[row(1, 0)]);
+        assert!(none.kept(A, READINGS, 0..10).is_none());
+        assert_eq!(none.inner.lock().bytes, 0);
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use push::TelemetryPush;
 use shared::telemetry::{Quality, Reading};
 use std::collections::BTreeMap;
 
-/// What is told here, and twice as often as it is measured.
+/// What is told here; it is measured twice as often.
 const STEP_MS: i64 = 10_000;
 
 /// A reading every five seconds, its value the number of five seconds since `from`.
